@@ -1,1 +1,62 @@
-//! Placeholder.
+//! Groups of mailboxes that reach across nodes.
+//!
+//! Send to a group through a [`ChannelLayer`]; read from a [`Mailbox`]; drop it to leave. Payloads are opaque; no
+//! socket and no user lives here. The `mod` lines are in reading order: what is said, who carries it, who hands it
+//! out, who gets it.
+//!
+//! ```
+//! use channel_layer::{ChannelLayer, Delivery, MemoryLayer, Message, MessageId, Received, Retention};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let layer = MemoryLayer::new();
+//! let mut mailbox = layer.new_channel(64);
+//! let lobby: channel_layer::GroupName = "lobby".parse()?;
+//!
+//! layer.group_add(lobby.clone(), mailbox.channel().clone()).await?;
+//! let hello = Message::frame(MessageId::random(), "hello");
+//! let sent = layer.group_send(lobby, hello, Retention::Kept).await?;
+//!
+//! let Received::Delivery(Delivery::Message(posted)) = mailbox.recv().await else { panic!() };
+//! assert_eq!(posted.position, sent.position);
+//! # Ok(())
+//! # }
+//! ```
+
+mod delivery;
+mod envelope;
+mod error;
+mod history;
+mod layer;
+mod mailbox;
+mod memory;
+mod message;
+mod name;
+mod position;
+#[cfg(feature = "redis")]
+mod redis;
+mod registry;
+mod relay;
+mod resilient;
+mod state;
+
+pub use delivery::{Delivery, Posted};
+pub use error::{Error, Result};
+pub use history::{GapReason, Lineage, Page, PastEpoch, Recovered, Span};
+pub use layer::{Answer, ChannelLayer, Sent};
+pub use mailbox::{Mailbox, Received};
+pub use memory::MemoryLayer;
+pub use message::{Body, Message, MessageId, Retention};
+pub use name::{ChannelName, GroupName, NAME_CHARS_MAX, NameError};
+pub use position::{Epoch, Position, Scope};
+pub use relay::{Answered, Chain, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict};
+pub use resilient::ResilientLayer;
+pub use state::{Health, LayerState, Mode};
+
+#[cfg(feature = "redis")]
+pub use crate::redis::RedisRelay;
+
+/// 64 bits that nobody can foresee.
+fn random_u64() -> u64 {
+    getrandom::u64().expect("the system's random source works")
+}

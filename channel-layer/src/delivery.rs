@@ -1,0 +1,72 @@
+//! What arrives in a mailbox.
+
+use crate::{
+    history::{GapReason, Page},
+    message::{Body, Message, MessageId},
+    name::{ChannelName, GroupName},
+    position::Position,
+};
+use bytes::Bytes;
+use std::sync::{Arc, OnceLock};
+
+/// One thing that a mailbox receives. Cheap to clone: every mailbox of the node gets its own.
+#[derive(Debug, Clone)]
+pub enum Delivery {
+    /// A message of a group.
+    Message(Arc<Posted>),
+    /// You have this one already; here is its place in the history.
+    Placed {
+        /// The group it is of.
+        group: GroupName,
+        /// The message.
+        id: MessageId,
+        /// Where it stands.
+        position: Position,
+    },
+    /// What members hold of this group is not what the history holds: take this instead.
+    Resync {
+        /// The group it is of.
+        group: GroupName,
+        /// Why.
+        reason: GapReason,
+        /// The last of the history, which what follows joins on to.
+        page: Page,
+    },
+    /// A message to an address behind this mailbox.
+    Direct {
+        /// The address, of which the owner reads [`ChannelName::local`].
+        to: ChannelName,
+        /// The message.
+        message: Message,
+    },
+}
+
+/// A message with its group and, once it has one, its position.
+#[derive(Debug)]
+pub struct Posted {
+    /// The group it was sent to.
+    pub group: GroupName,
+    /// What it is known by.
+    pub id: MessageId,
+    /// Its place in the history; `None` for an ephemeral one.
+    pub position: Option<Position>,
+    /// A member that does not get it.
+    pub except: Option<ChannelName>,
+    /// What it carries.
+    pub body: Body,
+    rendered: OnceLock<Bytes>,
+}
+
+impl Posted {
+    /// `message` at `position` of `group`'s history.
+    #[must_use]
+    pub fn new(group: GroupName, message: Message, position: Option<Position>) -> Self {
+        let Message { id, except, body, .. } = message;
+        Self { group, id, position, except, body, rendered: OnceLock::new() }
+    }
+
+    /// What `render` made of it, the first time that anybody on this node asked: workers share one rendering.
+    pub fn rendered(&self, render: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.rendered.get_or_init(|| render(self))
+    }
+}

@@ -1,0 +1,38 @@
+//! The one error of a layer.
+
+use crate::name::ChannelName;
+
+/// What `T` a layer gives, or why not.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a layer did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The backend is away, or did not answer within the deadline. Whether it took a message is unknown; a repeat
+    /// with the same id is safe.
+    #[error("the channel layer's backend is unavailable")]
+    Unavailable,
+    /// A queue of this node is full; nothing was done.
+    #[error("the channel layer is overloaded")]
+    Overloaded,
+    /// Another message has this id.
+    #[error("another message has this id")]
+    Conflict,
+    /// Whether a message of this id is in the history cannot be known any more; nothing was appended.
+    #[error("whether this message is in the history cannot be known any more")]
+    Undecided,
+    /// No mailbox has this address.
+    #[error("no mailbox has the address {0}")]
+    NoSuchChannel(ChannelName),
+    /// The layer has been shut down.
+    #[error("the channel layer has been shut down")]
+    Closed,
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable | Self::Overloaded)
+    }
+}

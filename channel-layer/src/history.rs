@@ -1,0 +1,135 @@
+//! What a group keeps, and how a reader goes on after an interruption.
+
+use crate::{
+    delivery::Posted,
+    position::{Epoch, Position},
+};
+use std::sync::Arc;
+
+/// Which part of a history is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// What came after this position.
+    After(Position),
+    /// The last messages.
+    Latest,
+}
+
+/// A part of a history, oldest first.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Arc<Posted>>,
+    /// The position of the history's last message when this was read; offset 0 when it never had one.
+    pub head: Position,
+    /// Whether the history holds more of what was asked for: later messages for [`Span::After`], older ones for
+    /// [`Span::Latest`].
+    pub more: bool,
+}
+
+/// Why a reader cannot simply go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapReason {
+    /// What it lacks was dropped already: by count, bytes or age.
+    Trimmed,
+    /// The history does not know the reader's epoch: it was begun anew.
+    UnknownEpoch,
+    /// The history went back behind the reader's position: a backend lost what it had acknowledged.
+    Rebuilt,
+    /// There is more to catch up on than one answer carries.
+    TooFar,
+}
+
+impl GapReason {
+    /// The word for it on the wire and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::UnknownEpoch => "unknown_epoch",
+            Self::Rebuilt => "rebuilt",
+            Self::TooFar => "too_far",
+        }
+    }
+}
+
+/// What a reader got.
+#[derive(Debug, Clone)]
+pub enum Recovered {
+    /// All that was asked for, without a hole.
+    All(Page),
+    /// Not that, but the last of what there is, and why.
+    Gap(GapReason, Page),
+}
+
+impl Recovered {
+    /// The page of either.
+    #[must_use]
+    pub fn page(&self) -> &Page {
+        match self {
+            Self::All(page) | Self::Gap(_, page) => page,
+        }
+    }
+}
+
+/// The epochs of one history: the present one, and the past ones that a position may still name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The epoch that numbers now.
+    pub epoch: Epoch,
+    /// Earlier ones.
+    pub past: Vec<PastEpoch>,
+}
+
+/// An epoch that numbers no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastEpoch {
+    /// Its name.
+    pub epoch: Epoch,
+    /// Its offsets up to here are in the history as they were.
+    pub base: u64,
+    /// The highest of its offsets that anybody has shown.
+    pub high: u64,
+}
+
+impl Lineage {
+    /// A history that has had one epoch.
+    #[must_use]
+    pub fn of(epoch: Epoch) -> Self {
+        Self { epoch, past: Vec::new() }
+    }
+
+    /// After which offset a reader at `known` goes on, when the last one is `head`.
+    ///
+    /// An epoch that lost nothing costs nobody anything: its offsets up to its base stay valid.
+    ///
+    /// # Errors
+    ///
+    /// [`GapReason::UnknownEpoch`] or [`GapReason::Rebuilt`].
+    pub fn resume(&self, known: Position, head: u64) -> Result<u64, GapReason> {
+        let base = if known.epoch == self.epoch {
+            head
+        } else {
+            let past = self.past.iter().find(|past| past.epoch == known.epoch);
+            past.ok_or(GapReason::UnknownEpoch)?.base
+        };
+        if known.offset <= base { Ok(known.offset) } else { Err(GapReason::Rebuilt) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_of_a_past_epoch_is_good_up_to_its_base() {
+        let [now, before, other] = [1, 2, 3].map(|n| Epoch::from_u64(n).unwrap());
+        let lineage = Lineage { epoch: now, past: vec![PastEpoch { epoch: before, base: 10, high: 12 }] };
+        let at = |epoch, offset| lineage.resume(Position { epoch, offset }, 20);
+        assert_eq!(at(now, 20), Ok(20));
+        assert_eq!(at(now, 21), Err(GapReason::Rebuilt));
+        assert_eq!(at(before, 10), Ok(10));
+        assert_eq!(at(before, 11), Err(GapReason::Rebuilt));
+        assert_eq!(at(other, 1), Err(GapReason::UnknownEpoch));
+    }
+}

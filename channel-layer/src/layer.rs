@@ -1,0 +1,79 @@
+//! The contract between those who send and receive, and whatever carries it between nodes.
+
+use crate::{
+    error::Result,
+    history::{Recovered, Span},
+    mailbox::Mailbox,
+    message::{Message, MessageId, Retention},
+    name::{ChannelName, GroupName},
+    position::{Position, Scope},
+    state::LayerState,
+};
+use futures_util::future::BoxFuture;
+use std::fmt;
+use tokio::sync::watch;
+
+/// An answer that borrows nothing: it can be kept, awaited elsewhere, or dropped without undoing the call.
+pub type Answer<T> = BoxFuture<'static, Result<T>>;
+
+/// How far a message got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// What it is known by.
+    pub id: MessageId,
+    /// Its place in the history; `None` for an ephemeral one.
+    pub position: Option<Position>,
+    /// Whom it reached.
+    pub scope: Scope,
+}
+
+/// Groups of mailboxes. Chosen once at start-up, as `Arc<dyn ChannelLayer>`; `docs/channel-layer-spec.md` is the
+/// contract in full.
+///
+/// In short: messages of one sender into one group arrive in the order of the calls, and messages of one group in
+/// one order everywhere. A mailbox is bounded; a reader that falls behind is told how many it missed and reads
+/// them from the history. Nothing here waits for a member.
+pub trait ChannelLayer: Send + Sync + fmt::Debug + 'static {
+    /// An address and its mailbox, which holds `capacity` deliveries. Dropping the mailbox leaves every group.
+    fn new_channel(&self, capacity: usize) -> Mailbox;
+
+    /// Sends to one mailbox of any node; at most once. What follows the `!` of `to` is for the mailbox's owner.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchChannel`](crate::Error::NoSuchChannel) when this node owns the address and has no such mailbox;
+    /// of another node's mailboxes nothing is known.
+    fn send(&self, to: ChannelName, message: Message) -> Answer<()>;
+
+    /// Adds one of this node's channels to a group. Idempotent. Whatever is sent after the answer arrives.
+    fn group_add(&self, group: GroupName, channel: ChannelName) -> Answer<()>;
+
+    /// Takes a channel out of a group: here at once, at the backend late, so that a quick return costs nothing.
+    fn group_discard(&self, group: &GroupName, channel: &ChannelName);
+
+    /// Sends to every member, the sender's own included unless `except` names it.
+    ///
+    /// Takes its place in the order when *called*; the answer tells how far it got. Dropping the answer does not
+    /// unsend. A message whose id the history knows is not sent again: the answer is its position.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::Error::Unavailable): outcome unknown, a repeat is safe.
+    /// [`Conflict`](crate::Error::Conflict), [`Undecided`](crate::Error::Undecided),
+    /// [`Overloaded`](crate::Error::Overloaded): not sent.
+    fn group_send(&self, group: GroupName, message: Message, retention: Retention) -> Answer<Sent>;
+
+    /// A part of a group's history, oldest first, at most `messages_max` messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::Error::Unavailable) when it is not on this node and the backend is away.
+    fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered>;
+
+    /// How the layer is. A change is seen by every receiver.
+    fn status(&self) -> watch::Receiver<LayerState>;
+
+    /// Sends what it still may, then ends and waits for its tasks. What is called afterwards is
+    /// [`Closed`](crate::Error::Closed).
+    fn shutdown(&self) -> Answer<()>;
+}

@@ -1,0 +1,146 @@
+//! The whole layer for one node: groups, order, history and deduplication without any backend.
+//!
+//! A hub that needs one node needs nothing else. Everything happens at the call, under one lock a group, so the
+//! order of the calls is the order of the history.
+
+use crate::{
+    delivery::{Delivery, Posted},
+    error::{Error, Result},
+    history::{Lineage, Recovered, Span},
+    layer::{Answer, ChannelLayer, Sent},
+    mailbox::Mailbox,
+    message::{Message, Retention},
+    name::{ChannelName, GroupName},
+    position::{Epoch, Position, Scope},
+    registry::{
+        Group, Registry,
+        tail::{Before, Bounds, Tail, TailRead},
+    },
+    state::{Health, LayerState, Mode},
+};
+use futures_util::future::{FutureExt, ready};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// What a group's history keeps: the same as a stream in Redis.
+const HISTORY: Bounds = Bounds {
+    messages: 1_000,
+    bytes: 1 << 20,
+    age: Duration::from_secs(24 * 60 * 60),
+    // Twice this many ids at least outlive any reconnect of a client in a busy group.
+    ids: 6_000,
+};
+
+/// A [`ChannelLayer`] in this process alone.
+#[derive(Debug)]
+pub struct MemoryLayer {
+    registry: Arc<Registry>,
+    epoch: Epoch,
+    status: watch::Sender<LayerState>,
+    closed: AtomicBool,
+}
+
+impl MemoryLayer {
+    /// A layer with no groups.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            registry: Registry::new(),
+            epoch: Epoch::random(),
+            status: watch::Sender::new(LayerState::now(Mode::Memory, Health::Healthy)),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn post(&self, name: &GroupName, group: &mut Group, message: Message) -> Result<Position> {
+        let tail = tail_of(group, self.epoch);
+        if let Some((position, digest)) = tail.find(message.id) {
+            return if digest == message.digest { Ok(position) } else { Err(Error::Conflict) };
+        }
+        if message.floor.is_some_and(|floor| tail.forgets_after(floor)) {
+            return Err(Error::Undecided);
+        }
+        let position = Position { epoch: self.epoch, offset: tail.head().offset + 1 };
+        let digest = message.digest;
+        let posted = Posted::new(name.clone(), message, Some(position));
+        group.post(Arc::new(posted), digest, Instant::now());
+        Ok(position)
+    }
+
+    fn send_now(&self, name: &GroupName, message: Message, retention: Retention) -> Result<Sent> {
+        self.open()?;
+        let id = message.id;
+        let position = self.registry.with(name, |group| match retention {
+            Retention::Kept => self.post(name, group, message).map(Some),
+            Retention::Ephemeral => {
+                let posted = Posted::new(name.clone(), message, None);
+                group.fan_out(&Delivery::Message(Arc::new(posted)));
+                Ok(None)
+            }
+        })??;
+        Ok(Sent { id, position, scope: Scope::Node })
+    }
+
+    fn open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+}
+
+fn tail_of(group: &mut Group, epoch: Epoch) -> &mut Tail {
+    group.tail.get_or_insert_with(|| Tail::new(HISTORY, Lineage::of(epoch), 0, Before::Forgotten))
+}
+
+impl Default for MemoryLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ChannelLayer for MemoryLayer {
+    fn new_channel(&self, capacity: usize) -> Mailbox {
+        self.registry.new_channel(capacity)
+    }
+
+    fn send(&self, to: ChannelName, message: Message) -> Answer<()> {
+        ready(self.open().and_then(|()| self.registry.deliver(to, message))).boxed()
+    }
+
+    fn group_add(&self, group: GroupName, channel: ChannelName) -> Answer<()> {
+        ready(self.open().and_then(|()| self.registry.add(&group, &channel)).map(|_| ())).boxed()
+    }
+
+    fn group_discard(&self, group: &GroupName, channel: &ChannelName) {
+        self.registry.discard(group, channel);
+    }
+
+    fn group_send(&self, group: GroupName, message: Message, retention: Retention) -> Answer<Sent> {
+        ready(self.send_now(&group, message, retention)).boxed()
+    }
+
+    fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
+        let read = self.registry.with(&group, |group| {
+            let tail = tail_of(group, self.epoch);
+            match tail.read(span, messages_max, Instant::now()) {
+                TailRead::Here(recovered) => recovered,
+                TailRead::Elsewhere => unreachable!("there is nothing behind a tail that is the history"),
+            }
+        });
+        ready(self.open().and(read)).boxed()
+    }
+
+    fn status(&self) -> watch::Receiver<LayerState> {
+        self.status.subscribe()
+    }
+
+    fn shutdown(&self) -> Answer<()> {
+        self.closed.store(true, Ordering::Release);
+        self.registry.close();
+        ready(Ok(())).boxed()
+    }
+}

@@ -1,0 +1,136 @@
+//! What is sent: a body, its id, and what the sender knew.
+
+use crate::{name::ChannelName, position::Position};
+use bytes::Bytes;
+use std::{fmt, sync::Arc};
+
+/// 128 bits that name a message on every node: the only key of deduplication. 32 hexadecimal digits as text.
+///
+/// A client's message takes it from what the client chose, so that a repeat is known wherever it arrives;
+/// a server's own is [`MessageId::random`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessageId(u128);
+
+impl MessageId {
+    /// An id that no other message has.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(u128::from(crate::random_u64()) << 64 | u128::from(crate::random_u64()))
+    }
+
+    /// The id of a number.
+    #[must_use]
+    pub fn from_u128(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// The id as a number.
+    #[must_use]
+    pub fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageId({self})")
+    }
+}
+
+/// Opaque to the layer. Which of the two it is, the sender chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// For screens: handed to every member's socket, never to a consumer.
+    Frame(Bytes),
+    /// For consumers: handed to every member's consumer, never to a screen.
+    Event {
+        /// Which consumer it is for, and what it means to it.
+        kind: Arc<str>,
+        /// What the consumer reads.
+        data: Bytes,
+    },
+}
+
+impl Body {
+    /// The bytes that it carries.
+    #[must_use]
+    pub fn data(&self) -> &Bytes {
+        match self {
+            Self::Frame(data) | Self::Event { data, .. } => data,
+        }
+    }
+}
+
+/// Whether a message gets a place in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// Passed on and forgotten: no position, no repair, first to go when a member is slow.
+    Ephemeral,
+    /// Numbered and kept.
+    Kept,
+}
+
+/// One message on its way into a group or to a mailbox.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// What it is known by, here and in every repeat.
+    pub id: MessageId,
+    /// Says whether two messages of one id are the same: a digest of what the sender chose, without what a
+    /// node added (a time, a name).
+    pub digest: u64,
+    /// The position that the sender had at its first try. A repeat older than the index of ids is
+    /// [`Undecided`](crate::Error::Undecided) instead of a second copy. `None`: this is the first try.
+    pub floor: Option<Position>,
+    /// A member that does not get it: its sender, usually.
+    pub except: Option<ChannelName>,
+    /// What is carried.
+    pub body: Body,
+}
+
+impl Message {
+    /// A message for screens.
+    #[must_use]
+    pub fn frame(id: MessageId, data: impl Into<Bytes>) -> Self {
+        Self::new(id, Body::Frame(data.into()))
+    }
+
+    /// A message for consumers.
+    #[must_use]
+    pub fn event(id: MessageId, kind: impl Into<Arc<str>>, data: impl Into<Bytes>) -> Self {
+        Self::new(id, Body::Event { kind: kind.into(), data: data.into() })
+    }
+
+    fn new(id: MessageId, body: Body) -> Self {
+        Self { id, digest: fnv1a(body.data()), floor: None, except: None, body }
+    }
+
+    /// Takes `digest` instead of the body's own, when the body holds what a repeat would not repeat.
+    #[must_use]
+    pub fn with_digest(self, digest: u64) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// A repeat, or a first try whose sender had `floor`.
+    #[must_use]
+    pub fn with_floor(self, floor: Option<Position>) -> Self {
+        Self { floor, ..self }
+    }
+
+    /// Not for `member`.
+    #[must_use]
+    pub fn except(self, member: ChannelName) -> Self {
+        Self { except: Some(member), ..self }
+    }
+}
+
+/// FNV-1a, because a digest must be the same in every build on every node; std's hashers promise no such thing.
+fn fnv1a(data: &[u8]) -> u64 {
+    data.iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,163 @@
+//! Names of groups and channels: checked once, where a string comes in, and a type from there on.
+//!
+//! The alphabet is that of Django Channels: ASCII letters, digits, `-`, `_` and `.`, under 100 characters.
+//! A name can therefore stand in a key, a log line or a URL as it is, and never holds a pattern character.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// The longest name, in characters.
+pub const NAME_CHARS_MAX: usize = 99;
+
+/// Why a string is no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// It has no characters, or the part before or after the `!` has none.
+    #[error("a name must not be empty")]
+    Empty,
+    /// It is over [`NAME_CHARS_MAX`].
+    #[error("a name has at most {NAME_CHARS_MAX} characters")]
+    TooLong,
+    /// It holds something else than ASCII letters, digits, `-`, `_` and `.`.
+    #[error("a name holds only ASCII letters, digits, '-', '_' and '.'")]
+    Alphabet,
+}
+
+fn check(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.len() > NAME_CHARS_MAX {
+        return Err(NameError::TooLong);
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.bytes().all(allowed) { Ok(()) } else { Err(NameError::Alphabet) }
+}
+
+/// A group: a named set of channels. Users see a room.
+///
+/// [`FromStr`] is the only way in. Cloning counts a reference.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupName(Arc<str>);
+
+impl GroupName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GroupName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        check(name)?;
+        Ok(Self(name.into()))
+    }
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GroupName({})", self.0)
+    }
+}
+
+/// The address of one mailbox, `node.mailbox`, or of something that its owner knows: `node.mailbox!local`.
+///
+/// A layer routes by what stands before the `!`; what follows is for the mailbox's owner alone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The mailbox that this address leads to: what stands before the `!`.
+    #[must_use]
+    pub fn mailbox(&self) -> &str {
+        self.0.split_once('!').map_or(&*self.0, |(mailbox, _)| mailbox)
+    }
+
+    /// What the mailbox's owner makes of it: what follows the `!`.
+    #[must_use]
+    pub fn local(&self) -> Option<&str> {
+        self.0.split_once('!').map(|(_, local)| local)
+    }
+
+    /// The node that owns the mailbox: what stands before the first `.`.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.0.split_once('.').map_or(&*self.0, |(node, _)| node)
+    }
+
+    /// The address of `local` behind this mailbox.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] when `local` is no name, or the whole gets too long.
+    pub fn at(&self, local: &str) -> Result<Self, NameError> {
+        format!("{}!{local}", self.mailbox()).parse()
+    }
+}
+
+impl FromStr for ChannelName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        if name.len() > NAME_CHARS_MAX {
+            return Err(NameError::TooLong);
+        }
+        match name.split_once('!') {
+            Some((mailbox, local)) => check(mailbox).and_then(|()| check(local))?,
+            None => check(name)?,
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChannelName({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_name_is_ascii_letters_digits_and_three_signs() {
+        for good in ["a", "Room-1_2.3", &"x".repeat(99)] {
+            assert!(good.parse::<GroupName>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a*", "[a]", "é", "a!b", "a:b", "{a}", "a/b", "a\n", "a\0", &"x".repeat(100)]
+        {
+            assert!(bad.parse::<GroupName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_channel_name_has_at_most_one_part_for_its_owner() {
+        let name: ChannelName = "node.7!socket-3".parse().unwrap();
+        assert_eq!((name.node(), name.mailbox(), name.local()), ("node", "node.7", Some("socket-3")));
+        assert_eq!(name.at("x").unwrap().as_str(), "node.7!x");
+        for bad in ["!", "a!", "!a", "a!b!c", "a b!c"] {
+            assert!(bad.parse::<ChannelName>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Every key and channel name in Redis.
+//!
+//! All keys of a group share the hash tag `{group}`, so that a cluster keeps them in one slot and a script may touch
+//! them all. A group's name can hold no brace, so no two groups meet.
+
+use crate::name::GroupName;
+use std::sync::Arc;
+
+/// The names under one prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    prefix: Arc<str>,
+}
+
+/// What a script gets as `KEYS`, in this order.
+pub(crate) type GroupKeys = [String; 4];
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The hash of what is known of the group, its stream, and the two generations of its ids.
+    pub(crate) fn group(&self, group: &GroupName) -> GroupKeys {
+        ["m", "s", "i0", "i1"].map(|part| format!("{}:{{{group}}}:{part}", self.prefix))
+    }
+
+    /// The pub/sub channel of a group.
+    pub(crate) fn channel(&self, group: &GroupName) -> String {
+        format!("{}:{{{group}}}", self.prefix)
+    }
+
+    /// The pub/sub channel of a process.
+    pub(crate) fn node(&self, node: &str) -> String {
+        format!("{}:node:{node}", self.prefix)
+    }
+
+    /// The group of a pub/sub channel, if it is one of ours.
+    pub(crate) fn group_of(&self, channel: &str) -> Option<GroupName> {
+        let group = channel.strip_prefix(&*self.prefix)?.strip_prefix(":{")?.strip_suffix('}')?;
+        group.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_leads_back_to_its_group_and_no_other_name_does() {
+        let keys = Keys::new("palabre");
+        let group: GroupName = "a.b-c_d".parse().unwrap();
+        assert_eq!(keys.group_of(&keys.channel(&group)), Some(group.clone()));
+        assert_eq!(keys.group(&group)[1], "palabre:{a.b-c_d}:s");
+        for other in ["palabre:node:1", "palabre:{a b}", "other:{a}", "palabre:{a}:m", ""] {
+            assert_eq!(keys.group_of(other), None, "{other}");
+        }
+    }
+}

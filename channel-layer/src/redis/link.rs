@@ -1,0 +1,210 @@
+//! The two connections to Redis: made together, watched together, ended together.
+//!
+//! redis-rs' own reconnection is not used: it blocks callers for seconds, gives up in silence, and never replaces a
+//! half-open connection. Instead every call has a deadline, both connections are asked for a `PONG` every second, and
+//! whatever goes wrong ends the link; whoever uses the relay connects again.
+
+use crate::{
+    redis::{hand_over, keys::Keys, scripts::Scripts, subscriber},
+    relay::{Incoming, LinkError},
+};
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError,
+    RedisResult, aio::MultiplexedConnection, io::tcp::TcpSettings,
+};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long any command may take; the caller of a publish stops waiting earlier than this.
+const CALL_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Between two questions whether the connections are alive.
+const PING_EVERY: Duration = Duration::from_secs(1);
+
+/// What may wait between the connection and the layer: a second of a busy node.
+pub(crate) const INCOMING_MAX: usize = 8_192;
+
+/// What a command needs: handles of both connections, and what was found out when they were made.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    commands: MultiplexedConnection,
+    pushes: MultiplexedConnection,
+    /// Which Redis process this is: a restart changes it, and so does a promotion.
+    pub(crate) life: Arc<str>,
+    pub(crate) node: Arc<str>,
+    pub(crate) scripts: Scripts,
+    ended: CancellationToken,
+}
+
+impl Connections {
+    pub(crate) fn commands(&self) -> MultiplexedConnection {
+        self.commands.clone()
+    }
+
+    pub(crate) fn pushes(&self) -> MultiplexedConnection {
+        self.pushes.clone()
+    }
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn client(url: &str) -> Result<Client, LinkError> {
+    let no_url = |error: RedisError| LinkError::Refused(format!("not a Redis URL ({:?})", error.kind()));
+    let info = url.into_connection_info().map_err(no_url)?;
+    // Pushes need RESP3. Without `nodelay` a batch would wait for the acknowledgement of the one before it.
+    let tcp = TcpSettings::default().set_nodelay(true);
+    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis)).map_err(no_url)
+}
+
+/// Fresh connections with their watch, which has yet to be started.
+pub(crate) struct Watched {
+    pub(crate) connections: Connections,
+    arrivals: mpsc::Sender<Incoming>,
+}
+
+pub(crate) async fn connect(
+    client: &Client,
+    keys: &Keys,
+    node: &str,
+    arrivals: mpsc::Sender<Incoming>,
+) -> Result<Watched, LinkError> {
+    let ended = CancellationToken::new();
+    let mut commands = open(client, on_push(keys, &arrivals, &ended)).await?;
+    let mut pushes = open(client, on_push(keys, &arrivals, &ended)).await?;
+    let life = life(&mut commands).await?;
+    let scripts = Scripts::load(&mut commands).await?;
+    answer(pushes.subscribe(keys.node(node))).await?;
+    let connections = Connections { commands, pushes, life: life.into(), node: node.into(), scripts, ended };
+    Ok(Watched { connections, arrivals })
+}
+
+async fn open(
+    client: &Client,
+    on_push: impl Fn(PushInfo) -> Result<(), LinkError> + Send + Sync + 'static,
+) -> Result<MultiplexedConnection, LinkError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CALL_DEADLINE))
+        .set_response_timeout(Some(CALL_DEADLINE))
+        .set_push_sender(on_push);
+    answer(client.get_multiplexed_async_connection_with_config(&config)).await
+}
+
+fn on_push(
+    keys: &Keys,
+    arrivals: &mpsc::Sender<Incoming>,
+    ended: &CancellationToken,
+) -> impl Fn(PushInfo) -> Result<(), LinkError> + Send + Sync + use<> {
+    let (keys, arrivals, ended) = (keys.clone(), arrivals.clone(), ended.clone());
+    move |push| {
+        match push.kind {
+            PushKind::Disconnection => ended.cancel(),
+            PushKind::Message => match subscriber::read(&keys, push.data) {
+                Some(arrival) => hand_over(&arrivals, arrival),
+                None => tracing::warn!(
+                    event = "layer.envelope.malformed",
+                    "dropped a message that is none of ours"
+                ),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The identity of the Redis process, from `INFO` on the connection that will be used.
+async fn life(commands: &mut MultiplexedConnection) -> Result<String, LinkError> {
+    let mut info = String::new();
+    for section in ["server", "replication"] {
+        let text: String = answer(redis::cmd("INFO").arg(section).query_async(commands)).await?;
+        info.push_str(&text);
+    }
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    if field("role").is_some_and(|role| role != "master") {
+        return Err(LinkError::Refused("this Redis is a replica".to_owned()));
+    }
+    match (field("run_id"), field("master_replid")) {
+        (Some(run), Some(replication)) => Ok(format!("{run}{replication}")),
+        _ => Err(LinkError::Malformed("INFO without run_id and master_replid")),
+    }
+}
+
+impl Watched {
+    /// Asks both connections for a sign of life until one gives none, then says that the link has ended.
+    pub(crate) async fn watch(self, present: Arc<Mutex<Option<Connections>>>) {
+        let Self { connections, arrivals } = self;
+        let ended = connections.ended.clone();
+        let (mut commands, mut pushes) = (connections.commands(), connections.pushes());
+        // From here on, who replaces the present connections, or drops the relay, ends these.
+        drop(connections);
+        let mut ticks = interval(PING_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let why = loop {
+            tokio::select! {
+                () = ended.cancelled() => break LinkError::Closed("Redis closed a connection".to_owned()),
+                () = arrivals.closed() => return forget(&present, &ended),
+                _ = ticks.tick() => {}
+            }
+            let alive = async {
+                answer(redis::cmd("PING").query_async::<()>(&mut commands)).await?;
+                answer(redis::cmd("PING").query_async::<()>(&mut pushes)).await
+            };
+            let alive = tokio::select! {
+                () = ended.cancelled() => continue,
+                alive = alive => alive,
+            };
+            if let Err(why) = alive {
+                break why;
+            }
+        };
+        tracing::warn!(event = "layer.redis.closed", %why, "lost the connection to Redis");
+        forget(&present, &ended);
+        // The reader may have what came before to read first, or be gone.
+        let _gone = arrivals.send(Incoming::Ended(why)).await;
+    }
+}
+
+/// Lets go of the connections of a link that has ended, unless others are the present ones by now.
+fn forget(present: &Mutex<Option<Connections>>, ended: &CancellationToken) {
+    ended.cancel();
+    let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
+    if present.as_ref().is_some_and(|connections| connections.ended.is_cancelled()) {
+        present.take();
+    }
+}
+
+/// What Redis answers, in time or not at all.
+pub(crate) async fn answer<T>(call: impl Future<Output = RedisResult<T>>) -> Result<T, LinkError> {
+    match timeout(CALL_DEADLINE, call).await {
+        Ok(answer) => answer.map_err(error),
+        Err(_) => Err(LinkError::TimedOut),
+    }
+}
+
+/// The kind of an error decides, never its text. Only codes are passed on: a text can hold a key or an address.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+pub(crate) fn error(error: RedisError) -> LinkError {
+    if error.is_timeout() {
+        return LinkError::TimedOut;
+    }
+    if error.is_io_error() || error.is_connection_dropped() {
+        return LinkError::Closed(error.to_string());
+    }
+    match error.code() {
+        Some(code) => LinkError::Refused(code.to_owned()),
+        None => LinkError::Refused(format!("{:?}", error.kind())),
+    }
+}

@@ -1,0 +1,259 @@
+//! The relay over Redis: scripts number and keep, pub/sub passes on.
+//!
+//! A node has one connection for commands and one for subscriptions. They are made together and end together, so
+//! that "publishes work, nothing is heard" cannot last. `keys` names everything, `scripts` speaks for the Lua
+//! files, `subscriber` reads what is pushed, `link` watches over both connections.
+
+mod keys;
+mod link;
+mod scripts;
+mod subscriber;
+
+use crate::{
+    envelope,
+    history::{GapReason, Page, Recovered, Span},
+    message::Message,
+    name::{ChannelName, GroupName},
+    relay::{Answered, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
+};
+use futures_util::FutureExt;
+use keys::Keys;
+use link::{Connections, INCOMING_MAX};
+use redis::Value;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::task::TaskTracker;
+
+/// Between two lines about a Redis that cannot be reached.
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+
+/// A [`Relay`] over one Redis server, version 6.2 or later.
+#[derive(Debug)]
+pub struct RedisRelay {
+    client: redis::Client,
+    keys: Keys,
+    /// Guards which connections are the present ones; held for a clone.
+    present: Arc<Mutex<Option<Connections>>>,
+    /// Guards what was logged of failures; held for a comparison.
+    failures: Mutex<Failures>,
+    tasks: TaskTracker,
+}
+
+impl RedisRelay {
+    /// A relay to the server at `url` (`redis://[user:password@]host[:port][/db]`), under keys that begin with
+    /// `prefix`. Connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Refused`] when `url` is no Redis URL. The text does not repeat it: it may hold a password.
+    pub fn new(url: &str, prefix: &str) -> Result<Self, LinkError> {
+        let client = link::client(url)?;
+        Ok(Self {
+            client,
+            keys: Keys::new(prefix),
+            present: Arc::default(),
+            failures: Mutex::default(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    fn connections(&self) -> Result<Connections, LinkError> {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.clone().ok_or_else(|| LinkError::Closed("not connected".to_owned()))
+    }
+
+    async fn read_after(
+        &self,
+        connections: &Connections,
+        group: &GroupName,
+        known: crate::Position,
+        messages_max: usize,
+    ) -> Result<Recovered, LinkError> {
+        let from = format!("{}-0", known.offset.saturating_add(1));
+        let [meta, stream, ..] = self.keys.group(group);
+        let mut pipe = redis::pipe();
+        pipe.atomic().cmd("HGETALL").arg(meta);
+        pipe.cmd("XRANGE").arg(stream).arg(from).arg("+").arg("COUNT").arg(messages_max);
+        let (meta, entries): (Value, Value) =
+            link::answer(pipe.query_async(&mut connections.commands())).await?;
+        let meta = scripts::meta(meta)?;
+        let reason = match meta.lineage.resume(known, meta.head.offset) {
+            Ok(after) if after >= meta.trimmed => {
+                let messages = scripts::entries(group, entries)?;
+                let reached =
+                    messages.last().and_then(|posted| posted.position).map_or(after, |last| last.offset);
+                // Fewer than asked for: the rest up to the head was dropped from the history, not left out here.
+                let more = messages.len() == messages_max && reached < meta.head.offset;
+                return Ok(Recovered::All(Page { messages, head: meta.head, more }));
+            }
+            Ok(_) => GapReason::Trimmed,
+            Err(reason) => reason,
+        };
+        let page = self.read_latest(connections, group, messages_max).await?;
+        Ok(Recovered::Gap(reason, page))
+    }
+
+    async fn read_latest(
+        &self,
+        connections: &Connections,
+        group: &GroupName,
+        messages_max: usize,
+    ) -> Result<Page, LinkError> {
+        let [meta, stream, ..] = self.keys.group(group);
+        let mut pipe = redis::pipe();
+        pipe.atomic().cmd("HGETALL").arg(meta);
+        pipe.cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(messages_max);
+        let (meta, entries): (Value, Value) =
+            link::answer(pipe.query_async(&mut connections.commands())).await?;
+        let meta = scripts::meta(meta)?;
+        let mut messages = scripts::entries(group, entries)?;
+        messages.reverse();
+        Ok(scripts::latest_page(messages, meta.head, meta.trimmed))
+    }
+}
+
+impl Relay for RedisRelay {
+    fn connect<'a>(&'a self, node: &'a str) -> Answered<'a, Link> {
+        async move {
+            let (arrivals, incoming) = mpsc::channel(INCOMING_MAX);
+            let watched = link::connect(&self.client, &self.keys, node, arrivals).await;
+            let failures =
+                self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(watched.as_ref().err());
+            log_connect(watched.as_ref().err(), failures);
+            let watched = watched?;
+            *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched.connections.clone());
+            self.tasks.spawn(watched.watch(Arc::clone(&self.present)));
+            Ok(Link { incoming })
+        }
+        .boxed()
+    }
+
+    fn open(&self, groups: Vec<Opening>) -> Answered<'_, Vec<Opened>> {
+        async move {
+            let connections = self.connections()?;
+            let mut pipe = redis::pipe();
+            for opening in &groups {
+                pipe.add_command(scripts::open(&connections, &self.keys, opening));
+            }
+            let answers: Vec<Value> = link::answer(pipe.query_async(&mut connections.commands())).await?;
+            groups.iter().zip(answers).map(|(opening, answer)| scripts::opened(opening, answer)).collect()
+        }
+        .boxed()
+    }
+
+    fn publish(&self, batch: Vec<Outgoing>) -> Answered<'_, Vec<Result<Verdict, LinkError>>> {
+        async move {
+            let connections = self.connections()?;
+            let mut pipe = redis::pipe();
+            for outgoing in &batch {
+                pipe.add_command(match outgoing.place {
+                    Some(place) => scripts::publish(&connections, &self.keys, outgoing, place),
+                    None => scripts::pass_on(&self.keys, outgoing),
+                });
+            }
+            let answers: Vec<redis::RedisResult<Value>> =
+                link::answer(pipe.ignore_errors().query_async(&mut connections.commands())).await?;
+            let verdict = |(outgoing, answer): (&Outgoing, redis::RedisResult<Value>)| {
+                scripts::verdict(outgoing, answer.map_err(link::error)?)
+            };
+            Ok(batch.iter().zip(answers).map(verdict).collect())
+        }
+        .boxed()
+    }
+
+    fn send(&self, to: ChannelName, message: Message) -> Answered<'_, ()> {
+        async move {
+            let connections = self.connections()?;
+            let payload = subscriber::direct(&to, &envelope::encode(&message));
+            let publish = redis::cmd("PUBLISH").arg(self.keys.node(to.node())).arg(payload).to_owned();
+            link::answer(publish.query_async(&mut connections.commands())).await
+        }
+        .boxed()
+    }
+
+    fn subscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
+        async move {
+            let channels: Vec<String> = groups.iter().map(|group| self.keys.channel(group)).collect();
+            link::answer(self.connections()?.pushes().subscribe(channels)).await
+        }
+        .boxed()
+    }
+
+    fn unsubscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
+        async move {
+            let channels: Vec<String> = groups.iter().map(|group| self.keys.channel(group)).collect();
+            link::answer(self.connections()?.pushes().unsubscribe(channels)).await
+        }
+        .boxed()
+    }
+
+    fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {
+        async move {
+            let connections = self.connections()?;
+            match span {
+                Span::After(known) => self.read_after(&connections, &group, known, messages_max).await,
+                Span::Latest => {
+                    self.read_latest(&connections, &group, messages_max).await.map(Recovered::All)
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// How often connecting has failed in a row, and when that was last said.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u64,
+    said: Option<Instant>,
+}
+
+impl Failures {
+    /// Counts, and gives the number to be logged: the first failure at once, then one line a minute.
+    fn note(&mut self, why: Option<&LinkError>) -> Option<u64> {
+        if why.is_none() {
+            *self = Self::default();
+            return Some(0);
+        }
+        self.count += 1;
+        if self.said.is_some_and(|said| said.elapsed() < SUMMARY_EVERY) {
+            return None;
+        }
+        self.said = Some(Instant::now());
+        Some(self.count)
+    }
+}
+
+fn log_connect(why: Option<&LinkError>, failures: Option<u64>) {
+    match (why, failures) {
+        (None, _) => tracing::info!(event = "layer.redis.connected", "connected to Redis"),
+        (Some(why), Some(1)) => tracing::warn!(
+            event = "layer.redis.connect_failed", %why, "cannot connect to Redis; trying for ever, up to once a second"
+        ),
+        (Some(why), Some(failures)) => {
+            tracing::warn!(event = "layer.redis.connect_failed", %why, failures, "still cannot connect to Redis");
+        }
+        (Some(_), None) => {}
+    }
+}
+
+impl Drop for RedisRelay {
+    fn drop(&mut self) {
+        // The watch over the connections ends when they are nobody's any more.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Hands an arrival over without waiting. When the reader is too slow it is dropped here, which shows as a jump in the
+/// offsets and is repaired from the stream; a direct message is gone, as its contract says.
+fn hand_over(arrivals: &mpsc::Sender<Incoming>, arrival: Incoming) {
+    if let Err(mpsc::error::TrySendError::Full(_)) = arrivals.try_send(arrival) {
+        tracing::debug!(
+            event = "layer.redis.push_dropped",
+            "the node does not keep up with what Redis pushes"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! What Redis pushes, read: `epoch offset envelope` on a group's channel, `length address envelope` on a node's.
+//!
+//! The epoch and the offset are 16 hexadecimal digits each, written by the publishing script; an epoch of zeros says
+//! that the message is ephemeral. Anybody who may publish can write here, so nothing is taken for granted.
+
+use crate::{
+    envelope,
+    name::ChannelName,
+    position::{Epoch, Position},
+    redis::keys::Keys,
+    relay::Incoming,
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use redis::Value;
+
+/// How an ephemeral message is marked.
+pub(crate) const NO_POSITION: [u8; 32] = [b'0'; 32];
+
+/// One push of kind `message`; `None` when it is none of ours.
+pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
+    let [Value::BulkString(channel), Value::BulkString(payload)] = <[Value; 2]>::try_from(data).ok()? else {
+        return None;
+    };
+    let payload = Bytes::from(payload);
+    match keys.group_of(std::str::from_utf8(&channel).ok()?) {
+        Some(group) => {
+            let (position, message) = posted(payload)?;
+            Some(Incoming::Posted { group, position, message })
+        }
+        // The only other channel that is subscribed to is the node's own.
+        None => read_direct(payload),
+    }
+}
+
+fn posted(mut payload: Bytes) -> Option<(Option<Position>, crate::Message)> {
+    if payload.len() < NO_POSITION.len() {
+        return None;
+    }
+    let label = payload.split_to(NO_POSITION.len());
+    let message = envelope::decode(payload).ok()?;
+    if *label == NO_POSITION {
+        return Some((None, message));
+    }
+    let label = std::str::from_utf8(&label).ok()?;
+    let epoch: Epoch = label.get(..16)?.parse().ok()?;
+    let offset = u64::from_str_radix(label.get(16..)?, 16).ok()?;
+    Some((Some(Position { epoch, offset }), message))
+}
+
+/// The payload of a message to a mailbox.
+pub(crate) fn direct(to: &ChannelName, envelope: &[u8]) -> Vec<u8> {
+    let address = to.as_str().as_bytes();
+    let mut payload = BytesMut::with_capacity(1 + address.len() + envelope.len());
+    payload.put_u8(u8::try_from(address.len()).expect("a name is under 100 bytes"));
+    payload.put_slice(address);
+    payload.put_slice(envelope);
+    payload.to_vec()
+}
+
+fn read_direct(mut payload: Bytes) -> Option<Incoming> {
+    let length = usize::from(payload.try_get_u8().ok()?);
+    if payload.len() < length {
+        return None;
+    }
+    let to = std::str::from_utf8(&payload.split_to(length)).ok()?.parse().ok()?;
+    Some(Incoming::Direct { to, message: envelope::decode(payload).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Message, MessageId};
+
+    fn push(channel: &str, payload: &[u8]) -> Vec<Value> {
+        vec![Value::BulkString(channel.into()), Value::BulkString(payload.into())]
+    }
+
+    #[test]
+    fn a_push_is_read_with_its_position_or_without() {
+        let keys = Keys::new("p");
+        let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
+        let numbered = [b"00000000000000ff0000000000000010", &*envelope].concat();
+        let Some(Incoming::Posted { group, position: Some(position), .. }) =
+            read(&keys, push("p:{g}", &numbered))
+        else {
+            panic!("not read")
+        };
+        assert_eq!((group.as_str(), position.epoch.as_u64(), position.offset), ("g", 255, 16));
+        let ephemeral = [&NO_POSITION, &*envelope].concat();
+        assert!(matches!(
+            read(&keys, push("p:{g}", &ephemeral)),
+            Some(Incoming::Posted { position: None, .. })
+        ));
+        let to: ChannelName = "n.0!s".parse().unwrap();
+        assert!(matches!(
+            read(&keys, push("p:node:n", &direct(&to, &envelope))),
+            Some(Incoming::Direct { to: read, .. }) if read == to
+        ));
+    }
+
+    #[test]
+    fn garbage_is_none_of_ours() {
+        let keys = Keys::new("p");
+        let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
+        let wrong_label = [b"zz000000000000ff0000000000000010", &*envelope].concat();
+        for payload in [&b""[..], b"x", b"\xff\xff", &NO_POSITION, &wrong_label, &[200, 1, 2]] {
+            assert!(read(&keys, push("p:{g}", payload)).is_none());
+            assert!(read(&keys, push("p:node:n", payload)).is_none());
+        }
+        assert!(read(&keys, vec![Value::Nil]).is_none());
+    }
+}

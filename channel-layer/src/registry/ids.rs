@@ -1,0 +1,61 @@
+//! Which ids a group has numbered, and since when that is known for certain (pure).
+//!
+//! Two generations of a map: when the young one is full it becomes the old one, and the old one is forgotten. That
+//! is O(1) a message and needs no clock; the price is that between one and two times the bound is kept.
+
+use crate::{message::MessageId, position::Position};
+use std::{collections::HashMap, mem};
+
+/// Where a message stands, and the digest of what its sender sent.
+pub(crate) type Known = (Position, u64);
+
+/// The index of ids of one group.
+#[derive(Debug, Default)]
+pub(crate) struct IdIndex {
+    young: HashMap<MessageId, Known>,
+    old: HashMap<MessageId, Known>,
+    /// The offsets after which the generations begin.
+    young_after: u64,
+    old_after: u64,
+}
+
+impl IdIndex {
+    /// Keeps `id`, whose generation holds `ids_max`.
+    pub(crate) fn insert(&mut self, id: MessageId, known: Known, ids_max: usize) {
+        if self.young.len() >= ids_max {
+            self.old = mem::take(&mut self.young);
+            self.old_after = mem::replace(&mut self.young_after, known.0.offset.saturating_sub(1));
+        }
+        self.young.insert(id, known);
+    }
+
+    pub(crate) fn find(&self, id: MessageId) -> Option<Known> {
+        self.young.get(&id).or_else(|| self.old.get(&id)).copied()
+    }
+
+    /// Whether an id numbered after `offset` could have been forgotten: then "not found" proves nothing.
+    pub(crate) fn forgets_after(&self, offset: u64) -> bool {
+        offset < self.old_after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Epoch;
+
+    #[test]
+    fn an_id_is_known_for_at_least_a_generation_and_forgetting_is_admitted() {
+        let epoch = Epoch::from_u64(7).unwrap();
+        let mut index = IdIndex::default();
+        for offset in 1..=25 {
+            let known = (Position { epoch, offset }, 0);
+            index.insert(MessageId::from_u128(u128::from(offset)), known, 10);
+        }
+        let kept: Vec<u64> =
+            (1..=25).filter(|n| index.find(MessageId::from_u128(u128::from(*n))).is_some()).collect();
+        assert_eq!(kept, (11..=25).collect::<Vec<_>>());
+        assert!(index.forgets_after(9));
+        assert!(!index.forgets_after(10), "all that came after offset 10 is known");
+    }
+}

@@ -1,0 +1,279 @@
+//! The last messages of one group, in memory: resume, repair and deduplication read from here (pure).
+//!
+//! In the memory layer a tail is the whole history; above a relay it is this node's copy of the end of it, and what
+//! it cannot answer is read from the backend. Offsets rise; they may jump where the history dropped an entry.
+
+use crate::{
+    delivery::Posted,
+    history::{GapReason, Lineage, Page, Recovered, Span},
+    message::MessageId,
+    position::Position,
+    registry::ids::{IdIndex, Known},
+};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// What a tail keeps at most; the first bound that is hit counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    pub(crate) age: Duration,
+    /// Of each of two generations of ids.
+    pub(crate) ids: usize,
+}
+
+/// What an entry costs beside its body, roughly: its header, its name, its place in the index.
+const ENTRY_OVERHEAD_BYTES: usize = 200;
+
+#[derive(Debug)]
+pub(crate) struct Tail {
+    bounds: Bounds,
+    lineage: Lineage,
+    /// The offset of the last message of the history.
+    head: u64,
+    /// Everything after this offset is here.
+    start: u64,
+    before: Before,
+    entries: VecDeque<(Instant, Arc<Posted>)>,
+    bytes: usize,
+    ids: IdIndex,
+}
+
+/// What there is of the history at or before a tail's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Nothing, ever: this tail is the history.
+    Forgotten,
+    /// Nothing as yet, but what this tail drops stays in the backend.
+    Nothing,
+    /// More, in the backend.
+    Backend,
+}
+
+/// What a tail says to a reader.
+#[derive(Debug)]
+pub(crate) enum TailRead {
+    Here(Recovered),
+    /// The backend may have it.
+    Elsewhere,
+}
+
+impl Tail {
+    /// The tail of a history whose last message, at `head`, is not in it.
+    pub(crate) fn new(bounds: Bounds, lineage: Lineage, head: u64, before: Before) -> Self {
+        Self {
+            bounds,
+            lineage,
+            head,
+            start: head,
+            before,
+            entries: VecDeque::new(),
+            bytes: 0,
+            ids: IdIndex::default(),
+        }
+    }
+
+    pub(crate) fn head(&self) -> Position {
+        Position { epoch: self.lineage.epoch, offset: self.head }
+    }
+
+    pub(crate) fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// A new epoch goes on where this tail stands.
+    pub(crate) fn set_lineage(&mut self, lineage: Lineage) {
+        self.lineage = lineage;
+    }
+
+    pub(crate) fn find(&self, id: MessageId) -> Option<Known> {
+        self.ids.find(id)
+    }
+
+    /// Whether a message whose sender stood at `floor` may have been numbered and forgotten since.
+    pub(crate) fn forgets_after(&self, floor: Position) -> bool {
+        let floor = if floor.epoch == self.lineage.epoch {
+            floor.offset
+        } else {
+            self.lineage
+                .past
+                .iter()
+                .find(|past| past.epoch == floor.epoch)
+                .map_or(0, |past| past.base.min(floor.offset))
+        };
+        self.ids.forgets_after(floor)
+    }
+
+    /// Takes the next message of the history. What has no position is no part of it.
+    pub(crate) fn append(&mut self, posted: Arc<Posted>, digest: u64, now: Instant) {
+        let Some(position) = posted.position else { return };
+        self.head = position.offset;
+        self.ids.insert(posted.id, (position, digest), self.bounds.ids);
+        self.bytes += size(&posted);
+        self.entries.push_back((now, posted));
+        self.expire(now);
+    }
+
+    /// Passes over an offset of which there is nothing to keep.
+    pub(crate) fn pass(&mut self, offset: u64) {
+        self.head = offset;
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some((at, oldest)) = self.entries.front() {
+            let over = self.entries.len() > self.bounds.messages
+                || self.bytes > self.bounds.bytes
+                || now.duration_since(*at) > self.bounds.age;
+            if !over {
+                return;
+            }
+            self.start = oldest.position.map_or(self.start, |position| position.offset);
+            self.bytes -= size(oldest);
+            self.entries.pop_front();
+            if self.before == Before::Nothing {
+                self.before = Before::Backend;
+            }
+        }
+    }
+
+    /// Whether nothing is left that anybody could ask for.
+    pub(crate) fn is_spent(&mut self, now: Instant) -> bool {
+        self.expire(now);
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn read(&mut self, span: Span, messages_max: usize, now: Instant) -> TailRead {
+        self.expire(now);
+        let known = match span {
+            Span::Latest if self.before == Before::Backend && self.entries.len() < messages_max => {
+                return TailRead::Elsewhere;
+            }
+            Span::Latest => return TailRead::Here(Recovered::All(self.latest(messages_max))),
+            Span::After(known) => known,
+        };
+        let gap = |reason| TailRead::Here(Recovered::Gap(reason, self.latest(messages_max)));
+        match self.lineage.resume(known, self.head) {
+            Err(reason) => gap(reason),
+            Ok(after) if after >= self.start => {
+                TailRead::Here(Recovered::All(self.after(after, messages_max)))
+            }
+            Ok(_) if self.before == Before::Backend => TailRead::Elsewhere,
+            Ok(_) => gap(GapReason::Trimmed),
+        }
+    }
+
+    fn latest(&self, messages_max: usize) -> Page {
+        let skip = self.entries.len().saturating_sub(messages_max);
+        let messages = self.entries.iter().skip(skip).map(|(_, posted)| Arc::clone(posted)).collect();
+        Page { messages, head: self.head(), more: skip > 0 || self.before == Before::Backend }
+    }
+
+    fn after(&self, offset: u64, messages_max: usize) -> Page {
+        let seen = |(_, posted): &(Instant, Arc<Posted>)| {
+            posted.position.is_some_and(|position| position.offset <= offset)
+        };
+        let first = self.entries.partition_point(seen);
+        let messages: Vec<_> = self
+            .entries
+            .iter()
+            .skip(first)
+            .take(messages_max)
+            .map(|(_, posted)| Arc::clone(posted))
+            .collect();
+        let more = self.entries.len() - first > messages.len();
+        Page { messages, head: self.head(), more }
+    }
+}
+
+fn size(posted: &Posted) -> usize {
+    posted.body.data().len() + ENTRY_OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{history::PastEpoch, message::Message, position::Epoch};
+
+    const BOUNDS: Bounds = Bounds { messages: 3, bytes: 100_000, age: Duration::from_secs(60), ids: 100 };
+
+    fn epoch(n: u64) -> Epoch {
+        Epoch::from_u64(n).unwrap()
+    }
+
+    fn at(offset: u64) -> Position {
+        Position { epoch: epoch(1), offset }
+    }
+
+    fn filled(offsets: std::ops::RangeInclusive<u64>, before: Before) -> Tail {
+        let mut tail = Tail::new(BOUNDS, Lineage::of(epoch(1)), offsets.start() - 1, before);
+        for offset in offsets {
+            let message = Message::frame(MessageId::from_u128(offset.into()), vec![0; 10]);
+            let posted = Posted::new("g".parse().unwrap(), message, Some(at(offset)));
+            tail.append(Arc::new(posted), 0, Instant::now());
+        }
+        tail
+    }
+
+    fn offsets(read: TailRead) -> Option<(Option<GapReason>, Vec<u64>, bool)> {
+        let TailRead::Here(recovered) = read else { return None };
+        let reason = match &recovered {
+            Recovered::All(_) => None,
+            Recovered::Gap(reason, _) => Some(*reason),
+        };
+        let page = recovered.page();
+        let offsets = page.messages.iter().map(|posted| posted.position.unwrap().offset).collect();
+        Some((reason, offsets, page.more))
+    }
+
+    fn after(tail: &mut Tail, position: Position) -> Option<(Option<GapReason>, Vec<u64>, bool)> {
+        offsets(tail.read(Span::After(position), 2, Instant::now()))
+    }
+
+    #[test]
+    fn a_reader_gets_what_it_missed_or_a_reason() {
+        let mut tail = filled(1..=5, Before::Forgotten);
+        assert_eq!(after(&mut tail, at(5)), Some((None, vec![], false)));
+        assert_eq!(after(&mut tail, at(2)), Some((None, vec![3, 4], true)));
+        assert_eq!(after(&mut tail, at(1)), Some((Some(GapReason::Trimmed), vec![4, 5], true)));
+        assert_eq!(after(&mut tail, at(6)), Some((Some(GapReason::Rebuilt), vec![4, 5], true)));
+        let stranger = Position { epoch: epoch(9), offset: 5 };
+        assert_eq!(after(&mut tail, stranger), Some((Some(GapReason::UnknownEpoch), vec![4, 5], true)));
+    }
+
+    #[test]
+    fn what_a_copy_dropped_is_asked_of_the_backend() {
+        let mut short = filled(1..=2, Before::Nothing);
+        assert_eq!(offsets(short.read(Span::Latest, 3, Instant::now())), Some((None, vec![1, 2], false)));
+        let mut tail = filled(1..=5, Before::Nothing);
+        assert_eq!(after(&mut tail, at(1)), None);
+        assert_eq!(offsets(tail.read(Span::Latest, 4, Instant::now())), None);
+        assert_eq!(offsets(tail.read(Span::Latest, 3, Instant::now())), Some((None, vec![3, 4, 5], true)));
+    }
+
+    #[test]
+    fn a_new_epoch_that_lost_nothing_leaves_positions_valid() {
+        let mut tail = filled(1..=3, Before::Nothing);
+        let past = vec![PastEpoch { epoch: epoch(1), base: 3, high: 3 }];
+        tail.set_lineage(Lineage { epoch: epoch(2), past });
+        assert_eq!(after(&mut tail, at(2)), Some((None, vec![3], false)));
+        assert_eq!(tail.head(), Position { epoch: epoch(2), offset: 3 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_old_is_gone() {
+        let mut tail = filled(1..=3, Before::Forgotten);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert!(tail.is_spent(Instant::now()));
+        assert_eq!(after(&mut tail, at(3)), Some((None, vec![], false)));
+        assert_eq!(after(&mut tail, at(2)), Some((Some(GapReason::Trimmed), vec![], false)));
+    }
+
+    #[test]
+    fn an_ephemeral_message_leaves_no_trace() {
+        let mut tail = filled(1..=1, Before::Forgotten);
+        let message = Message::frame(MessageId::random(), "{}");
+        tail.append(Arc::new(Posted::new("g".parse().unwrap(), message, None)), 0, Instant::now());
+        assert_eq!(tail.head(), at(1));
+    }
+}

@@ -1,0 +1,173 @@
+//! Which groups this node hears: confirmed before a join is answered, left late (pure but for the answers).
+
+use crate::name::GroupName;
+use std::{collections::HashMap, time::Duration};
+use tokio::{sync::oneshot, time::Instant};
+
+/// How long after its last member a group is still heard: a reload of a page costs the backend nothing.
+const LINGER: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Wanted,
+    Subscribing,
+    /// The backend has confirmed; the group has yet to be opened and read.
+    Confirmed,
+    Open,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    stage: Stage,
+    /// Joins to be answered once the group is open.
+    joins: Vec<oneshot::Sender<()>>,
+    empty_since: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    groups: HashMap<GroupName, Subscription>,
+}
+
+impl Subscriptions {
+    /// Somebody here wants to hear `group`; answered when everything sent from then on arrives.
+    pub(crate) fn join(&mut self, group: GroupName, answer: oneshot::Sender<()>) {
+        let subscription = self.groups.entry(group).or_insert_with(|| Subscription {
+            stage: Stage::Wanted,
+            joins: Vec::new(),
+            empty_since: None,
+        });
+        subscription.empty_since = None;
+        if subscription.stage == Stage::Open {
+            let _gone = answer.send(());
+        } else {
+            // Those who stopped waiting ask again, and would pile up during an outage.
+            subscription.joins.retain(|join| !join.is_closed());
+            subscription.joins.push(answer);
+        }
+    }
+
+    /// The groups to subscribe to now; they count as being subscribed to.
+    pub(crate) fn wanted(&mut self) -> Vec<GroupName> {
+        let wanted = self.groups.iter_mut().filter(|(_, subscription)| subscription.stage == Stage::Wanted);
+        wanted
+            .map(|(group, subscription)| {
+                subscription.stage = Stage::Subscribing;
+                group.clone()
+            })
+            .collect()
+    }
+
+    pub(crate) fn confirmed(&mut self, group: &GroupName) {
+        self.set(group, Stage::Confirmed);
+    }
+
+    /// The group is open and read: its joins are answered.
+    pub(crate) fn opened(&mut self, group: &GroupName) {
+        self.set(group, Stage::Open);
+        if let Some(subscription) = self.groups.get_mut(group) {
+            for join in subscription.joins.drain(..) {
+                let _gone = join.send(());
+            }
+        }
+    }
+
+    fn set(&mut self, group: &GroupName, stage: Stage) {
+        if let Some(subscription) = self.groups.get_mut(group) {
+            subscription.stage = stage;
+        }
+    }
+
+    /// Whether the group's own messages come in: only then may its copy be trusted.
+    pub(crate) fn is_heard(&self, group: &GroupName) -> bool {
+        self.groups
+            .get(group)
+            .is_some_and(|subscription| matches!(subscription.stage, Stage::Confirmed | Stage::Open))
+    }
+
+    /// Whether an opening of this group has to wait for its subscription.
+    pub(crate) fn is_pending(&self, group: &GroupName) -> bool {
+        self.groups.contains_key(group) && !self.is_heard(group)
+    }
+
+    /// Whether every group is open.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.groups.values().all(|subscription| subscription.stage == Stage::Open)
+    }
+
+    /// The link is lost: every group has to be subscribed to again.
+    pub(crate) fn lose(&mut self) {
+        for subscription in self.groups.values_mut() {
+            subscription.stage = Stage::Wanted;
+        }
+    }
+
+    /// The groups that have been empty for long, which `release` agrees to let go. Called every second or so.
+    pub(crate) fn leave(
+        &mut self,
+        now: Instant,
+        has_members: impl Fn(&GroupName) -> bool,
+        release: impl Fn(&GroupName) -> bool,
+    ) -> Vec<GroupName> {
+        let mut left = Vec::new();
+        self.groups.retain(|group, subscription| {
+            if has_members(group) {
+                subscription.empty_since = None;
+                return true;
+            }
+            let empty_since = *subscription.empty_since.get_or_insert(now);
+            let in_between = subscription.stage == Stage::Subscribing;
+            if in_between || now.duration_since(empty_since) < LINGER || !release(group) {
+                return true;
+            }
+            left.push(group.clone());
+            false
+        });
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_join_is_answered_when_the_group_is_open_and_a_quick_return_costs_nothing() {
+        let mut subscriptions = Subscriptions::default();
+        let group: GroupName = "a".parse().unwrap();
+        let (answer, mut answered) = oneshot::channel();
+        subscriptions.join(group.clone(), answer);
+        assert_eq!(subscriptions.wanted(), std::slice::from_ref(&group));
+        assert!(subscriptions.wanted().is_empty());
+        subscriptions.confirmed(&group);
+        assert!(answered.try_recv().is_err());
+        subscriptions.opened(&group);
+        assert!(answered.try_recv().is_ok());
+
+        let leave = |subscriptions: &mut Subscriptions, members: bool| {
+            subscriptions.leave(Instant::now(), |_| members, |_| true)
+        };
+        assert!(leave(&mut subscriptions, false).is_empty());
+        tokio::time::advance(LINGER - Duration::from_secs(1)).await;
+        assert!(leave(&mut subscriptions, true).is_empty(), "a member came back");
+        tokio::time::advance(LINGER).await;
+        assert!(leave(&mut subscriptions, false).is_empty(), "the time begins anew");
+        tokio::time::advance(LINGER).await;
+        assert_eq!(leave(&mut subscriptions, false), [group]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_link_subscribes_to_everything_again() {
+        let mut subscriptions = Subscriptions::default();
+        let group: GroupName = "a".parse().unwrap();
+        subscriptions.join(group.clone(), oneshot::channel().0);
+        subscriptions.wanted();
+        subscriptions.confirmed(&group);
+        subscriptions.opened(&group);
+        assert!(subscriptions.is_settled());
+        subscriptions.lose();
+        assert!(!subscriptions.is_settled());
+        assert!(subscriptions.is_pending(&group));
+        assert_eq!(subscriptions.wanted(), [group]);
+    }
+}

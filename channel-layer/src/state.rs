@@ -1,0 +1,73 @@
+//! How a layer is, as clients, operators and logs are told.
+
+use crate::position::Scope;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What joins the nodes, as configured; it never changes while the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing: this node is the whole hub.
+    Memory,
+    /// Redis.
+    Redis,
+}
+
+impl Mode {
+    /// The word for it on the wire and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+/// Whether it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// There is no link to the backend: what needs one is refused.
+    Connecting,
+    /// What is sent reaches every node.
+    Healthy,
+}
+
+impl Health {
+    /// The word for it on the wire and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Healthy => "healthy",
+        }
+    }
+}
+
+/// Mode and health at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerState {
+    /// What joins the nodes.
+    pub mode: Mode,
+    /// Whether it works.
+    pub health: Health,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+impl LayerState {
+    /// The state that begins now.
+    #[must_use]
+    pub fn now(mode: Mode, health: Health) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { mode, health, since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// How far what is sent now reaches.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match (self.mode, self.health) {
+            (Mode::Redis, Health::Healthy) => Scope::Cluster,
+            (Mode::Redis, Health::Connecting) | (Mode::Memory, _) => Scope::Node,
+        }
+    }
+}

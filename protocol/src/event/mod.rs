@@ -1,0 +1,19 @@
+//! What the hub says: a struct a frame, each writing its own `type`.
+//!
+//! They borrow what they show and live as long as it takes to [`encode`](crate::encode) them. Frames that carry messages,
+//! [`joined`] and [`resync`], are made by functions instead, since messages are ready JSON texts that are not
+//! parsed again. `docs/protocol.md` explains each field.
+
+mod chat;
+mod core;
+mod error;
+mod reason;
+mod snapshot;
+mod welcome;
+
+pub use self::chat::{Ack, ChatMessage, Gap, Item, Settled};
+pub use self::core::{CaughtUp, Drain, Layer, Left, Ping, Pong, User};
+pub use self::error::{ErrorFrame, RateLimited};
+pub use self::reason::Reason;
+pub use self::snapshot::{Outcome, Snapshot, joined, resync};
+pub use self::welcome::Welcome;

@@ -1,0 +1,119 @@
+//! A group's messages for somebody who lacks them: on a join, after a resume, when what they hold is not whole.
+//!
+//! Messages come as the JSON texts that [`payload`](crate::payload) gives of frames that were delivered, and are copied
+//! between the brackets. A busy room's snapshot is 50 messages for every joiner; parsing and printing them again would
+//! cost more than everything else about the join.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::frame::Draft;
+use crate::place::Position;
+
+/// A group as it is now.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// The JSON texts of the latest messages, oldest first.
+    pub messages: &'a [Bytes],
+    /// Are there newer ones which did not fit?
+    pub more: bool,
+    /// What each consumer has to say about the group, under its name. Nobody is called `messages` or `more`.
+    pub slots: &'a [(&'a str, Box<RawValue>)],
+}
+
+/// How a join ended.
+#[derive(Debug, Clone, Copy)]
+pub enum Outcome<'a> {
+    /// A first join, or one without `since`.
+    Snapshot(Snapshot<'a>),
+    /// A resume that worked.
+    Recovered {
+        /// The JSON texts of what was missed, oldest first.
+        messages: &'a [Bytes],
+        /// Are there newer ones which did not fit?
+        more: bool,
+    },
+    /// A resume that did not.
+    Lost {
+        /// One of [`Reason`](super::Reason)'s words.
+        reason: &'a str,
+        /// What the client takes instead of what it held.
+        snapshot: Snapshot<'a>,
+    },
+}
+
+/// The whole frame that answers a `join` for one group.
+pub fn joined(reference: &str, group: &str, position: Option<Position>, outcome: &Outcome<'_>) -> Bytes {
+    let (messages, slots) = match outcome {
+        Outcome::Snapshot(snapshot) | Outcome::Lost { snapshot, .. } => (snapshot.messages, snapshot.slots),
+        Outcome::Recovered { messages, .. } => (*messages, &[][..]),
+    };
+    let mut draft = Draft::with_capacity(size(messages, slots));
+    draft.push(b"{\"type\":\"joined\",\"ref\":");
+    draft.json(reference);
+    push_place(&mut draft, group, position);
+    match outcome {
+        Outcome::Snapshot(snapshot) => push_snapshot(&mut draft, snapshot),
+        Outcome::Recovered { messages, more } => {
+            draft.push(b",\"recovered\":true,");
+            push_messages(&mut draft, messages, *more);
+        }
+        Outcome::Lost { reason, snapshot } => {
+            draft.push(b",\"recovered\":false,\"reason\":");
+            draft.json(*reason);
+            push_snapshot(&mut draft, snapshot);
+        }
+    }
+    draft.push(b"}");
+    draft.finish()
+}
+
+/// The whole frame that tells a member, unasked, to take a snapshot instead of what it holds.
+pub fn resync(group: &str, reason: &str, position: Option<Position>, snapshot: &Snapshot<'_>) -> Bytes {
+    let mut draft = Draft::with_capacity(size(snapshot.messages, snapshot.slots));
+    draft.push(b"{\"type\":\"resync\",\"reason\":");
+    draft.json(reason);
+    push_place(&mut draft, group, position);
+    push_snapshot(&mut draft, snapshot);
+    draft.push(b"}");
+    draft.finish()
+}
+
+fn push_place(draft: &mut Draft, group: &str, position: Option<Position>) {
+    draft.push(b",\"group\":");
+    draft.json(group);
+    draft.push(b",\"position\":");
+    draft.json(&position);
+}
+
+fn push_snapshot(draft: &mut Draft, snapshot: &Snapshot<'_>) {
+    draft.push(b",\"snapshot\":{");
+    push_messages(draft, snapshot.messages, snapshot.more);
+    for (name, slot) in snapshot.slots {
+        debug_assert!(!matches!(*name, "messages" | "more"), "a consumer took the core's own name");
+        draft.push(b",");
+        draft.json(*name);
+        draft.push(b":");
+        draft.push(slot.get());
+    }
+    draft.push(b"}");
+}
+
+fn push_messages(draft: &mut Draft, messages: &[Bytes], more: bool) {
+    draft.push(b"\"messages\":[");
+    for (place, message) in messages.iter().enumerate() {
+        if place > 0 {
+            draft.push(b",");
+        }
+        draft.push(message);
+    }
+    draft.push(b"],\"more\":");
+    draft.json(&more);
+}
+
+/// Room enough for nearly every frame: names and the fixed words rarely take more than 320 bytes.
+fn size(messages: &[Bytes], slots: &[(&str, Box<RawValue>)]) -> usize {
+    let messages: usize = messages.iter().map(|message| message.len() + 1).sum();
+    let slots: usize = slots.iter().map(|(name, slot)| name.len() + slot.get().len() + 4).sum();
+    320 + messages + slots
+}

@@ -1,0 +1,103 @@
+//! Chat's words: say something in a group.
+
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::core::is_longer_than;
+use crate::codec::Limits;
+use crate::error::{ErrorCode, Refusal};
+use crate::hex;
+use crate::place::Position;
+use crate::strict;
+
+/// A message for a group.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Send<'a> {
+    /// The group's name, as the client spells it.
+    pub group: String,
+    /// 8 to 64 of `A-Z a-z 0-9 _ -`: the same in every repeat of this message.
+    #[serde(deserialize_with = "client_id")]
+    pub client_id: String,
+    /// What the user wrote.
+    pub text: String,
+    /// Any JSON value, passed on byte for byte.
+    #[serde(borrow, default, deserialize_with = "strict::optional_raw")]
+    pub data: Option<&'a RawValue>,
+    /// The id of another message: 32 lower-case hexadecimal digits.
+    #[serde(default, deserialize_with = "reply_to")]
+    pub reply_to: Option<String>,
+    /// The sender's position when it tried first.
+    pub since: Option<Position>,
+}
+
+impl Send<'_> {
+    /// Checks lengths.
+    ///
+    /// # Errors
+    ///
+    /// `too_large` for a text past `text_chars`, or data that would fill a frame of `frame_bytes` alone.
+    pub fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        if is_longer_than(limits.text_chars, &self.text) {
+            let message = format!("`text` has more than {} characters", limits.text_chars);
+            return Err(Refusal::new(ErrorCode::TooLarge, message));
+        }
+        if self.data.is_some_and(|data| data.get().len() > limits.frame_bytes) {
+            let message = format!("`data` has more than {} bytes", limits.frame_bytes);
+            return Err(Refusal::new(ErrorCode::TooLarge, message));
+        }
+        Ok(())
+    }
+}
+
+fn client_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if plain && (8..=64).contains(&id.len()) {
+        return Ok(id);
+    }
+    Err(D::Error::invalid_value(Unexpected::Str(&id), &"8 to 64 of A-Z a-z 0-9 _ -"))
+}
+
+fn reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let id = Option::<String>::deserialize(deserializer)?;
+    match &id {
+        Some(text) if hex::read(text, 32).is_none() => {
+            Err(D::Error::invalid_value(Unexpected::Str(text), &"32 lower-case hexadecimal digits"))
+        }
+        _ => Ok(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_passes_byte_for_byte() {
+        let data = r#"{"b": 1.0,  "a":1e2,"a":"\u0041","n":123456789012345678901234567890}"#;
+        let text = format!(
+            r#"{{"type":"chat.send","data":  {data} ,"group":"lobby","client_id":"c-5b1e9f02","text":""}}"#
+        );
+        let request = crate::decode(&text, &Limits::default()).unwrap();
+        assert_eq!(request.body::<Send<'_>>().unwrap().data.unwrap().get(), data);
+    }
+
+    #[test]
+    fn data_has_the_limit_of_the_frame() {
+        let limits = Limits { frame_bytes: 8, ..Limits::default() };
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let (fits, long) = (raw("[123456]"), raw("[1234567]"));
+        let send = |data| Send {
+            group: "lobby".to_owned(),
+            client_id: "c-5b1e9f02".to_owned(),
+            text: String::new(),
+            data: Some(data),
+            reply_to: None,
+            since: None,
+        };
+        assert_eq!(send(&fits).check(&limits), Ok(()));
+        assert_eq!(send(&long).check(&limits).unwrap_err().code, ErrorCode::TooLarge);
+    }
+}

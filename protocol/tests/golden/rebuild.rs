@@ -1,0 +1,141 @@
+//! A hub's frame, given as JSON values, encoded again by the type that it names.
+//!
+//! The values are the only source, so a golden file that is added needs nothing here unless it has a new type.
+
+use bytes::Bytes;
+use palabre_protocol::{
+    Ack, CaughtUp, ChatMessage, Drain, ErrorCode, ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping,
+    Placing, Pong, Position, RateLimited, Settled, Snapshot, User, Welcome, encode, joined, payload, place,
+    resync,
+};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::values::{id, is_true, list, number, position, text, text_or_none};
+
+/// Encodes the values of `frame` by the type that its `type` names.
+pub(crate) fn rebuild(frame: &Value) -> Bytes {
+    let reference = text_or_none(&frame["ref"]);
+    match text(&frame["type"]) {
+        "welcome" => encode(&Welcome {
+            reference: reference.unwrap(),
+            user: user(&frame["user"]),
+            token: text_or_none(&frame["token"]),
+            session: text(&frame["session"]),
+            node: text(&frame["node"]),
+            layer: layer(&frame["layer"]),
+            limits: &Limits::default(),
+            ping_s: u32::try_from(number(&frame["ping_s"])).unwrap(),
+            features: &list(&frame["features"]).iter().map(text).collect::<Vec<_>>(),
+        }),
+        "joined" => rebuild_joined(frame),
+        "resync" => {
+            let (messages, slots) = snapshot(&frame["snapshot"]);
+            let snapshot =
+                Snapshot { messages: &messages, more: is_true(&frame["snapshot"]["more"]), slots: &slots };
+            resync(text(&frame["group"]), text(&frame["reason"]), position(&frame["position"]), &snapshot)
+        }
+        "left" => encode(&Left { reference: reference.unwrap(), group: text(&frame["group"]) }),
+        "ack" => encode(&Ack {
+            reference: reference.unwrap(),
+            group: text(&frame["group"]),
+            id: id(&frame["id"]),
+            position: position(&frame["position"]),
+            scope: text(&frame["scope"]),
+        }),
+        "chat.message" => rebuild_message(frame),
+        "layer" => encode(&layer(frame)),
+        "settled" => {
+            let item =
+                |item: &Value| Item { id: id(&item["id"]), position: position(&item["position"]).unwrap() };
+            let items: Vec<Item> = list(&frame["items"]).iter().map(item).collect();
+            encode(&Settled { group: text(&frame["group"]), items: &items })
+        }
+        "gap" => encode(&Gap {
+            group: text(&frame["group"]),
+            position: position(&frame["position"]).unwrap(),
+            lost: number(&frame["lost"]),
+            reason: text(&frame["reason"]),
+        }),
+        "drain" => encode(&Drain { reconnect_ms: number(&frame["reconnect_ms"]) }),
+        "ping" => encode(&Ping),
+        "pong" => encode(&Pong),
+        "error" => rebuild_error(frame),
+        other => panic!("no type here writes `{other}`"),
+    }
+}
+
+fn rebuild_joined(frame: &Value) -> Bytes {
+    let (messages, slots) = snapshot(if frame["snapshot"].is_null() { frame } else { &frame["snapshot"] });
+    let more = is_true(&frame["more"]);
+    let taken = Snapshot { messages: &messages, more: is_true(&frame["snapshot"]["more"]), slots: &slots };
+    let outcome = match frame["recovered"].as_bool() {
+        None => Outcome::Snapshot(taken),
+        Some(true) => Outcome::Recovered { messages: &messages, more },
+        Some(false) => Outcome::Lost { reason: text(&frame["reason"]), snapshot: taken },
+    };
+    joined(text(&frame["ref"]), text(&frame["group"]), position(&frame["position"]), &outcome)
+}
+
+fn rebuild_message(frame: &Value) -> Bytes {
+    let data = frame.get("data").map(|data| RawValue::from_string(data.to_string()).unwrap());
+    let message = ChatMessage {
+        client_id: text(&frame["client_id"]),
+        ts: number(&frame["ts"]),
+        user: user(&frame["user"]),
+        text: text(&frame["text"]),
+        data: data.as_deref(),
+        reply_to: text_or_none(&frame["reply_to"]),
+        version: number(&frame["version"]),
+    };
+    let was: Vec<Position> =
+        frame.get("was").into_iter().flat_map(list).map(|was| position(was).unwrap()).collect();
+    let placing = Placing {
+        group: text(&frame["group"]),
+        id: id(&frame["id"]),
+        position: position(&frame["position"]),
+        was: &was,
+    };
+    place(&placing, &payload(&encode(&message)))
+}
+
+fn rebuild_error(frame: &Value) -> Bytes {
+    let (reference, group) = (text_or_none(&frame["ref"]), text_or_none(&frame["group"]));
+    let message = text(&frame["message"]);
+    let code = ErrorCode::ALL.iter().find(|code| code.as_str() == frame["code"]).copied();
+    let code = code.unwrap_or_else(|| panic!("no such code: {}", frame["code"]));
+    if code == ErrorCode::RateLimited {
+        let (limit, window_s) = (number(&frame["limit"]), number(&frame["window_s"]));
+        let retry_after_s = number(&frame["retry_after_s"]);
+        return encode(&RateLimited { reference, group, message, limit, window_s, retry_after_s });
+    }
+    encode(&ErrorFrame { reference, group, code, message })
+}
+
+fn layer(layer: &Value) -> Layer<'_> {
+    let caught_up = layer.get("caught_up").map(|caught_up| CaughtUp {
+        messages: number(&caught_up["messages"]),
+        ballots: number(&caught_up["ballots"]),
+    });
+    Layer {
+        state: text(&layer["state"]),
+        mode: text(&layer["mode"]),
+        scope: text(&layer["scope"]),
+        since: number(&layer["since"]),
+        caught_up,
+    }
+}
+
+/// The messages as texts, and the other fields as slots.
+fn snapshot(snapshot: &Value) -> (Vec<Bytes>, Vec<(&str, Box<RawValue>)>) {
+    let messages =
+        list(&snapshot["messages"]).iter().map(|message| payload(&rebuild_message(message))).collect();
+    let slots =
+        snapshot.as_object().unwrap().iter().filter(|(name, _)| !matches!(&***name, "messages" | "more"));
+    let raw = |value: &Value| RawValue::from_string(value.to_string()).unwrap();
+    (messages, slots.map(|(name, value)| (name.as_str(), raw(value))).collect())
+}
+
+fn user(user: &Value) -> User<'_> {
+    User { id: text(&user["id"]), name: text(&user["name"]) }
+}

@@ -1,2 +1,222 @@
-//! Placeholder.
-fn main() {}
+//! `limit`: what the kernel charges for deliveries, and nothing else: the yardstick for the hub.
+//!
+//! Accepts its clients, answers their handshakes, and then writes ready frames: one plain write a socket and
+//! message, at the times at which the hub's members would have spoken. No protocol, no queue, no history; no program
+//! that writes each message to each socket by itself can cost less.
+#![expect(clippy::print_stdout, reason = "the figures are this program's output")]
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use palabre_benches::clock::Clock;
+use palabre_benches::marker::{MARKER_BYTES, Marker};
+use palabre_benches::plan::{Plan, Source};
+use palabre_benches::start::{self, START, Start};
+use palabre_benches::{cpu, wire};
+
+const LISTENER: Token = Token(usize::MAX - 2);
+const BEFORE_MARKER: &[u8] = br#"{"type":"chat.message","text":""#;
+const AFTER_MARKER: &[u8] = br#""}"#;
+
+/// Writes ready frames to many sockets, and tells what that cost.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Flags {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    plan: Plan,
+    /// Length of a whole frame on the wire, head included: what the hub sends for one message.
+    #[arg(long)]
+    frame_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    stream: TcpStream,
+    /// The request, until it is whole and answered.
+    request: Vec<u8>,
+    upgraded: bool,
+    /// What the kernel refused; empty as long as the receivers keep up.
+    unsent: Vec<u8>,
+    left: bool,
+}
+
+#[derive(Debug)]
+struct Limit {
+    poll: Poll,
+    listener: TcpListener,
+    members: Vec<Member>,
+    upgraded: u32,
+    left: usize,
+    started: bool,
+}
+
+fn main() -> Result<()> {
+    let Flags { listen, plan, frame_bytes } = Flags::parse();
+    plan.check()?;
+    let (mut frame, marker_at) = ready_frame(frame_bytes)?;
+    cpu::ensure_files(plan.sockets())?;
+
+    let mut limit = Limit::listen(listen)?;
+    let mut events = Events::with_capacity(1_024);
+    while limit.upgraded < plan.sockets() {
+        limit.turn(&mut events, None, plan.sockets())?;
+    }
+    if start::announce(limit.poll.registry())? == Start::OnLine {
+        while !limit.started {
+            limit.turn(&mut events, None, plan.sockets())?;
+        }
+        start::begin(limit.poll.registry())?;
+    }
+
+    let clock = Clock::start();
+    let own = std::process::id();
+    let cpu_before = cpu::cpu_seconds(own)?;
+    let start_us = clock.now_us();
+    let mut sent = 0;
+    while sent < plan.messages() {
+        limit.turn(&mut events, Some(plan.until_due(sent, clock.now_us() - start_us)), plan.sockets())?;
+        ensure!(limit.left == 0, "a client left during the sending phase");
+        let due = plan.due(clock.now_us() - start_us);
+        for message in sent..due {
+            let group = message % plan.groups;
+            let marker = Marker { sender: group, seq: message / plan.groups, sent_us: clock.now_us() };
+            frame[marker_at..marker_at + MARKER_BYTES].copy_from_slice(&marker.bytes());
+            for member in limit.members.iter_mut().skip(group as usize).step_by(plan.groups as usize) {
+                member.write(&frame);
+            }
+        }
+        sent = due;
+    }
+    let cpu_seconds = cpu::cpu_seconds(own)? - cpu_before;
+    let seconds = (clock.now_us() - start_us) as f64 / 1e6;
+    let (deliveries, senders) = (plan.deliveries(), plan.senders(Source::Limit));
+    println!(
+        r#"{{"deliveries":{deliveries},"senders":{senders},"cpu_seconds":{cpu_seconds:.6},"seconds":{seconds:.3}}}"#
+    );
+
+    // The receivers go when they have everything.
+    while limit.left < limit.members.len() {
+        limit.turn(&mut events, None, plan.sockets())?;
+    }
+    Ok(())
+}
+
+/// A frame of exactly `frame_bytes` with room for a marker, and where that stands.
+fn ready_frame(frame_bytes: usize) -> Result<(Vec<u8>, usize)> {
+    let payload = (0..frame_bytes).rev().find(|payload| wire::head_bytes(*payload) + payload == frame_bytes);
+    let payload = payload.with_context(|| format!("no frame is {frame_bytes} bytes long"))?;
+    let fixed = BEFORE_MARKER.len() + MARKER_BYTES + AFTER_MARKER.len();
+    ensure!(payload >= fixed, "a frame of {frame_bytes} bytes has no room for a marker");
+    let mut frame = Vec::with_capacity(frame_bytes);
+    wire::put_head(&mut frame, wire::TEXT, payload);
+    frame.extend_from_slice(BEFORE_MARKER);
+    let marker_at = frame.len();
+    frame.resize(frame_bytes - AFTER_MARKER.len(), b'.');
+    frame.extend_from_slice(AFTER_MARKER);
+    Ok((frame, marker_at))
+}
+
+impl Limit {
+    fn listen(address: SocketAddr) -> Result<Self> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        println!("listening on {}", listener.local_addr()?);
+        Ok(Self { poll, listener, members: Vec::new(), upgraded: 0, left: 0, started: false })
+    }
+
+    /// Waits once and does what is due: accepts, answers handshakes, writes what was refused, notices who left.
+    fn turn(&mut self, events: &mut Events, wait: Option<Duration>, members_max: u32) -> Result<()> {
+        match self.poll.poll(events, wait) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            polled => polled.context("waiting for the sockets")?,
+        }
+        for event in events.iter() {
+            match event.token() {
+                LISTENER => self.accept(members_max)?,
+                START => self.started = true,
+                Token(number) => {
+                    let member = &mut self.members[number];
+                    if event.is_writable() {
+                        member.flush();
+                    }
+                    if event.is_readable() || event.is_read_closed() {
+                        let was_here = !member.left;
+                        self.upgraded += u32::from(member.read()?);
+                        self.left += usize::from(was_here && member.left);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, members_max: u32) -> Result<()> {
+        loop {
+            let mut stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error).context("accepting a client"),
+            };
+            if self.members.len() == members_max as usize {
+                bail!("more clients than {members_max} came");
+            }
+            stream.set_nodelay(true)?;
+            let token = Token(self.members.len());
+            self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            let (request, unsent) = (Vec::new(), Vec::new());
+            self.members.push(Member { stream, request, upgraded: false, unsent, left: false });
+        }
+    }
+}
+
+impl Member {
+    /// The one write that is measured.
+    fn write(&mut self, frame: &[u8]) {
+        let taken = if self.unsent.is_empty() { self.stream.write(frame).unwrap_or(0) } else { 0 };
+        if taken < frame.len() {
+            self.unsent.extend_from_slice(&frame[taken..]);
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.unsent.is_empty() {
+            let taken = self.stream.write(&self.unsent).unwrap_or(0);
+            self.unsent.drain(..taken);
+        }
+    }
+
+    /// Reads all there is; says whether the handshake was completed by it.
+    fn read(&mut self) -> Result<bool> {
+        let mut bytes = [0; 4_096];
+        let mut completed = false;
+        while !self.left {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => self.left = true,
+                // Pongs and closes of a client that is in are of no interest.
+                Ok(_) if self.upgraded => {}
+                Ok(count) => {
+                    self.request.extend_from_slice(&bytes[..count]);
+                    if let Some(answer) = wire::upgrade_answer(&self.request)? {
+                        self.upgraded = true;
+                        self.request = Vec::new();
+                        self.write(&answer);
+                        completed = true;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => self.left = true,
+            }
+        }
+        Ok(completed)
+    }
+}

@@ -1,1 +1,33 @@
-//! Placeholder.
+//! A WebSocket chat hub: groups of people behind browsers, on one node or many.
+//!
+//! ```text
+//! listen → connection → consumer → channel layer → worker → socket
+//! ```
+//!
+//! is the way of a message, and the order in which the modules are best read. [`Hub::builder`] puts a hub together from
+//! a [channel layer](channel_layer), a [`Gate`] that says who clients are, and [`Consumer`]s that say what they can do.
+//! The binary `palabre` is [`cli::main`]: a hub with guests and a [chat].
+
+pub mod cli;
+pub mod config;
+mod connection;
+pub mod consumer;
+pub mod http;
+mod hub;
+mod layers;
+mod listen;
+mod pool;
+pub mod position;
+mod socket;
+mod standing;
+mod worker;
+
+pub mod chat;
+mod observe;
+pub mod people;
+
+pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome};
+pub use hub::{Hub, HubBuilder, StartError};
+pub use layers::layer;
+pub use listen::{Handshake, bind};
+pub use worker::fanout::Texts;

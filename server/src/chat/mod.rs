@@ -1,0 +1,32 @@
+//! The chat: a consumer like any other, which sends what people write to the groups that they are in.
+
+mod post;
+
+use crate::consumer::{Consumer, Context, Failure, Outcome};
+use palabre_protocol::{Limits, Request};
+
+/// What the chat's words begin with.
+pub const PREFIX: &str = "chat.";
+
+/// The chat behind one connection. It remembers nothing: what it needs comes with each request.
+#[derive(Debug)]
+pub struct Chat {
+    limits: Limits,
+}
+
+impl Chat {
+    /// A chat within these limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits }
+    }
+}
+
+impl Consumer for Chat {
+    async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
+        match request.kind() {
+            "chat.send" => post::send(&request, &self.limits, cx),
+            _ => Err(Failure(request.unknown_type())),
+        }
+    }
+}

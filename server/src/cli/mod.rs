@@ -1,0 +1,234 @@
+//! The command line: what may be written on it, and how a refusal looks.
+//!
+//! `palabre` alone serves. The flags are few: what has a place in `config.toml` is set there or in the environment.
+//! Whatever goes wrong before the hub stands is one line on stderr, `palabre: …`, with no secret in it. What a command
+//! does is in a file of its own; values are checked where all settings are, not here.
+
+pub(crate) mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{ConfigError, Flags, Secret, mask_url};
+use crate::observe::logs::LogError;
+
+/// The exit code for a command line or a configuration that is refused: starting again changes nothing.
+const EXIT_USAGE: u8 = 2;
+
+/// A WebSocket chat hub: one node or many.
+#[derive(Debug, Parser)]
+#[command(name = "palabre", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves, until it is told to stop; what `palabre` does by itself as well.
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The IP address and the port to listen on [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where Redis is: `redis://[user:password@]host[:port][/db]`.
+    ///
+    /// A password is better in `PALABRE_REDIS_URL`: every user of the machine can read a command line.
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<Url>,
+    /// The configuration file [default: config.toml in the working directory, if there is one].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// A URL as it was typed; only a type, so that clap never prints it.
+#[derive(Debug, Clone)]
+struct Url(Secret);
+
+impl From<OsString> for Url {
+    fn from(text: OsString) -> Self {
+        // What is no UTF-8 is no URL either: it is refused with the other settings.
+        Self(Secret::from(text.to_string_lossy().into_owned()))
+    }
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub enum Stop {
+    /// `--help` or `--version`: the text to print, and all is well.
+    Asked(String),
+    /// The command line is refused, in one line.
+    Refused(String),
+}
+
+/// Runs the program to its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let flags = match Cli::read(std::env::args_os()) {
+        Ok(flags) => flags,
+        Err(stop) => return stop.exit(),
+    };
+    // Workers have threads of their own; one is enough for the listener and for Redis.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve::run(flags))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+impl Cli {
+    /// Reads a command line; the first word is the program's name.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`], for [`Stop::exit`] to print, when there is nothing to run.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Flags, Stop> {
+        let cli = Self::try_parse_from(words).map_err(|error| {
+            let text = error.to_string();
+            if error.use_stderr() { Stop::Refused(refusal(&text)) } else { Stop::Asked(text) }
+        })?;
+        let serve = match cli.command {
+            Some(Command::Serve(serve)) => serve,
+            None => cli.serve,
+        };
+        Ok(Flags {
+            listen: serve.listen,
+            redis_url: serve.redis_url.map(|Url(url)| url),
+            config: serve.config,
+        })
+    }
+}
+
+impl Stop {
+    /// Prints what there is to print, and gives the process its exit code.
+    #[expect(clippy::print_stdout, reason = "the answer to --help and --version is what the program prints")]
+    pub fn exit(self) -> ExitCode {
+        match self {
+            Self::Asked(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Self::Refused(line) => {
+                complain(&line);
+                ExitCode::from(EXIT_USAGE)
+            }
+        }
+    }
+}
+
+/// Prints why the program ends, as one line with its causes, and gives the exit code: 2 for a configuration that is
+/// refused, 1 for anything else.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    complain(&format!("{error:#}"));
+    let is_usage = error.chain().any(|cause| cause.is::<ConfigError>() || cause.is::<LogError>());
+    if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the log may not be set up yet, and this line is for whoever started us"
+)]
+fn complain(line: &str) {
+    eprintln!("palabre: {}", fold(line));
+}
+
+/// The first paragraph of clap's error, which says what is wrong, without what somebody may have mistyped a URL into.
+fn refusal(text: &str) -> String {
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let words = first.split_whitespace().map(|word| match word.split_once("://") {
+        Some(_) => mask_url(word.trim_matches('\'')),
+        None => word.to_owned(),
+    });
+    let line: Vec<String> = words.collect();
+    format!("{} (see palabre --help)", line.join(" "))
+}
+
+/// One line, whatever a path or a system's message brought with it.
+fn fold(text: &str) -> String {
+    let is_plain = |letter: &char| !letter.is_control();
+    text.split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" ").chars().filter(is_plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Flags, Stop> {
+        Cli::read(line.split(' ').map(OsString::from))
+    }
+
+    fn refused(line: &str) -> String {
+        match read(line) {
+            Err(Stop::Refused(line)) => line,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_serve_may_be_left_out() {
+        for line in ["palabre", "palabre serve"] {
+            let flags = read(line).unwrap();
+            assert!(flags.listen.is_none() && flags.redis_url.is_none() && flags.config.is_none());
+        }
+        for line in
+            ["palabre --listen 1.2.3.4:5 --config a.toml", "palabre serve --config a.toml --listen=1.2.3.4:5"]
+        {
+            let flags = read(line).unwrap();
+            assert_eq!(flags.listen.as_deref(), Some("1.2.3.4:5"));
+            assert_eq!(flags.config, Some(PathBuf::from("a.toml")));
+        }
+    }
+
+    #[test]
+    fn the_address_of_redis_is_kept_out_of_sight() {
+        let flags = read("palabre --redis-url redis://:hunter2@h").unwrap();
+        assert!(!format!("{flags:?}").contains("hunter2"));
+        assert_eq!(flags.redis_url.unwrap().expose(), "redis://:hunter2@h");
+    }
+
+    #[test]
+    fn a_bad_command_line_is_refused_in_one_line_without_secrets() {
+        for line in [
+            "palabre --port 1",
+            "palabre start",
+            "palabre --listen",
+            "palabre --listen a --listen b",
+            "palabre redis://:hunter2@h",
+            "palabre --redis-uri=redis://:hunter2@h",
+            "palabre --redis-url a --redis-url redis://:hunter2@h",
+            "palabre serve redis://:hunter2@h",
+            "palabre --listen a serve",
+        ] {
+            let said = refused(line);
+            assert!(!said.contains('\n') && !said.contains("hunter2"), "{line}: {said}");
+            assert!(said.ends_with("(see palabre --help)") && !said.starts_with("error"), "{line}: {said}");
+        }
+        assert_eq!(refused("palabre --port 1"), "unexpected argument '--port' found (see palabre --help)");
+    }
+
+    #[test]
+    fn help_and_version_are_answers_and_not_errors() {
+        for (line, part) in
+            [("palabre --help", "--redis-url"), ("palabre --version", env!("CARGO_PKG_VERSION"))]
+        {
+            match read(line) {
+                Err(Stop::Asked(text)) => assert!(text.contains(part), "{text}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_it_says_a_complaint_is_one_line() {
+        assert_eq!(fold("a:\n  b\u{1b}[31m\r\nc"), "a: b[31m  c");
+    }
+}

@@ -1,0 +1,142 @@
+//! The core words about groups: join and leave. Each mounted consumer is asked for its slot in a joiner's snapshot.
+
+use crate::{
+    connection::{Member, in_time},
+    consumer::{Failure, Joined},
+    position::{from_wire, on_wire},
+};
+use channel_layer::{GapReason, GroupName, Recovered, Span};
+use futures_util::future::join_all;
+use palabre_protocol::{
+    CloseCode, ErrorFrame, Join, JoinGroup, Leave, Left, Outcome, Refusal, Request, Snapshot, joined,
+};
+use serde_json::value::RawValue;
+
+/// Messages of a snapshot.
+const SNAPSHOT_MAX: usize = 50;
+
+/// Messages that a resume brings at most; who missed more takes a snapshot.
+const RESUME_MAX: usize = 1_000;
+
+impl Member {
+    /// Joins the groups of a request, reading them all at once; one answer a group.
+    pub(super) async fn join(&mut self, request: &Request) -> Result<Result<(), Failure>, CloseCode> {
+        let parsed = || -> Result<(&str, Join), Failure> {
+            let reference = request.answer_to()?;
+            let join: Join = request.body()?;
+            join.check(&self.doors.limits)?;
+            Ok((reference, join))
+        };
+        let (reference, join) = match parsed() {
+            Ok(parsed) => parsed,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let reads = join.groups.iter().map(|asked| self.read(asked));
+        let read = in_time(join_all(reads)).await?;
+        for (asked, read) in join.groups.iter().zip(read) {
+            let admitted = match read {
+                Ok(read) => self.admit(reference, read).await?,
+                Err(failure) => Err(failure),
+            };
+            if let Err(Failure(Refusal { code, message })) = admitted {
+                let (reference, group) = (Some(reference), Some(&*asked.group));
+                self.cx.reply(&ErrorFrame { reference, group, code, message: &message });
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn read(&self, asked: &JoinGroup) -> Result<Read, Failure> {
+        let group: GroupName = asked.group.parse()?;
+        let Some(since) = asked.since else {
+            let joined = self.cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
+            return Ok(Read { group, joined, resumes: Resumes::Never });
+        };
+        let since = from_wire(since)?;
+        let joined = self.cx.join_since(&group, Span::After(since), RESUME_MAX).await?;
+        let resumes = match &joined.recovered {
+            Recovered::Gap(reason, _) => Resumes::Lost(*reason),
+            Recovered::All(page) if page.more || joined.messages().is_cut => Resumes::Lost(GapReason::TooFar),
+            Recovered::All(_) => Resumes::Recovered,
+        };
+        if matches!(&joined.recovered, Recovered::All(page) if page.more) {
+            // What was read is the beginning of what it missed; a snapshot is the end.
+            drop(joined);
+            let joined = self.cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
+            return Ok(Read { group, joined, resumes });
+        }
+        Ok(Read { group, joined, resumes })
+    }
+
+    async fn admit(&mut self, reference: &str, read: Read) -> Result<Result<(), Failure>, CloseCode> {
+        let Read { group, joined: read, resumes } = read;
+        let mut slots: Vec<(String, Box<RawValue>)> = Vec::new();
+        if resumes != Resumes::Recovered {
+            for (name, consumer) in self.consumers.iter_mut() {
+                match in_time(consumer.joining(&group, &self.cx)).await? {
+                    Ok(Some(slot)) => slots.push((name.to_owned(), slot)),
+                    Ok(None) => {}
+                    Err(failure) => return Ok(Err(failure)),
+                }
+            }
+        }
+        let slots: Vec<_> = slots.iter().map(|(name, slot)| (name.as_str(), slot.clone())).collect();
+        let messages = read.messages().texts;
+        let latest = &messages[messages.len().saturating_sub(SNAPSHOT_MAX)..];
+        let snapshot = Snapshot { messages: latest, more: false, slots: &slots };
+        let outcome = match resumes {
+            Resumes::Never => Outcome::Snapshot(snapshot),
+            Resumes::Recovered => Outcome::Recovered { messages: &messages, more: false },
+            Resumes::Lost(reason) => Outcome::Lost { reason: reason.as_str(), snapshot },
+        };
+        let head = read.recovered.page().head;
+        let frame = joined(reference, group.as_str(), Some(on_wire(head)), &outcome);
+        read.admit_with(frame);
+        Ok(Ok(()))
+    }
+
+    pub(super) fn leave(&self, request: &Request) -> Result<(), Failure> {
+        let leave: Leave = request.body()?;
+        leave.check(&self.doors.limits)?;
+        for name in &leave.groups {
+            let left: Result<GroupName, _> = name.parse();
+            match left {
+                Ok(group) => {
+                    self.cx.leave(&group);
+                    if let Some(reference) = request.reference() {
+                        self.cx.reply(&Left { reference, group: name });
+                    }
+                }
+                Err(error) => {
+                    let Failure(Refusal { code, message }) = error.into();
+                    let group = Some(&**name);
+                    self.cx.reply(&ErrorFrame {
+                        reference: request.reference(),
+                        group,
+                        code,
+                        message: &message,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was read for one group of a join.
+struct Read {
+    group: GroupName,
+    joined: Joined,
+    resumes: Resumes,
+}
+
+/// What became of the position that a client came with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resumes {
+    /// It had none.
+    Never,
+    /// All that came after it was read.
+    Recovered,
+    /// It is of no use.
+    Lost(GapReason),
+}

@@ -1,0 +1,72 @@
+//! The first frame: who the client is, and what it is told in return.
+
+use crate::{
+    connection::{Connection, Member, Newcomer, in_time},
+    consumer::{Context, Failure, gate::Admission},
+    standing,
+    worker::heartbeat::PING_S,
+};
+use palabre_protocol::{CloseCode, ErrorCode, Refusal, Request, User, Welcome};
+use std::sync::Arc;
+
+/// What is optional in the protocol and offered here.
+const FEATURES: &[&str] = &[];
+
+impl Connection {
+    /// Takes the first frame; `None` when the client has to say another.
+    pub(super) async fn hello(
+        &mut self,
+        newcomer: &mut Newcomer,
+        request: &Request,
+    ) -> Result<Option<Member>, CloseCode> {
+        let Newcomer { handshake, doors } = newcomer;
+        if request.kind() != "hello" {
+            let refusal = Refusal::new(ErrorCode::HelloRequired, "the first frame must be hello");
+            self.refuse(request.reference(), &refusal);
+            return Ok(None);
+        }
+        let reference = match request.answer_to() {
+            Ok(reference) => reference,
+            Err(refusal) => {
+                self.refuse(None, &refusal);
+                return Ok(None);
+            }
+        };
+        let Admission { identity, token } = match in_time(doors.gate.identify(handshake, request)).await? {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                self.refuse(Some(reference), &refusal);
+                return Ok(None);
+            }
+        };
+        let session = format!("s-{}", random_name());
+        self.worker.push(
+            &self.socket,
+            palabre_protocol::encode(&Welcome {
+                reference,
+                user: User { id: &identity.id, name: &identity.name },
+                token: token.as_deref(),
+                session: &session,
+                node: &doors.node,
+                layer: standing::layer(&self.worker.layer_state()),
+                limits: &doors.limits,
+                ping_s: PING_S,
+                features: FEATURES,
+            }),
+        );
+        let (worker, socket) = (self.worker.clone(), self.socket.clone());
+        let cx = Context::new(worker, socket, identity, doors.limits.groups);
+        let mut consumers = doors.mounts.make(handshake);
+        for (_, consumer) in consumers.iter_mut() {
+            if let Err(Failure(refusal)) = in_time(consumer.connected(&cx)).await? {
+                self.refuse(None, &refusal);
+            }
+        }
+        Ok(Some(Member { cx, consumers, doors: Arc::clone(doors) }))
+    }
+}
+
+/// 128 random bits in hexadecimal digits.
+fn random_name() -> String {
+    channel_layer::MessageId::random().to_string()
+}

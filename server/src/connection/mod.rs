@@ -1,0 +1,343 @@
+//! The task that owns a socket's reading side, and alone runs application code for it.
+//!
+//! One request is handled after the other; what a handler defers goes on beside them. Reading has a budget a turn, so
+//! that a flood costs its own worker's other sockets no more than a turn; and it waits while the client's outbox is
+//! half full or too many of its requests are open.
+
+mod groups;
+mod hello;
+mod wire;
+
+use crate::{
+    consumer::{
+        Context, Failure, Gate,
+        mounted::{Mounted, Mounts},
+    },
+    listen::Handshake,
+    socket::{Socket, stream::Stream},
+    worker::Worker,
+};
+use bytes::Bytes;
+use channel_layer::{Body, Posted};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Limits, Pong, Refusal, Rejected, Request};
+use std::{rc::Rc, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+use wire::{Frame, Wire};
+
+/// What a connection reads in one turn; then whoever else is ready has theirs.
+const FRAMES_A_TURN: usize = 64;
+const BYTES_A_TURN: usize = 64 << 10;
+
+/// How long application code may take for one thing.
+const HANDLER_MAX: Duration = Duration::from_secs(5);
+
+/// How long a client has to take in a close frame and hang up.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What every connection of a hub shares.
+pub(crate) struct Doors {
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) mounts: Mounts,
+    pub(crate) limits: Limits,
+    /// The name of this process, new at each start.
+    pub(crate) node: Box<str>,
+}
+
+/// Runs a connection from its handshake to its end.
+pub(crate) async fn run(
+    worker: Rc<Worker>,
+    doors: Arc<Doors>,
+    handshake: Handshake,
+    stream: Stream,
+    early: Bytes,
+) {
+    let Some(socket) = worker.admit(stream) else { return };
+    let seat = Seat { worker, socket };
+    let wire = Wire::new(early, doors.limits.frame_bytes);
+    let newcomer = Newcomer { handshake: Box::new(handshake), doors };
+    let connection =
+        Connection { worker: Rc::clone(&seat.worker), socket: Rc::clone(&seat.socket), wire, more: true };
+    connection.run(newcomer).await;
+}
+
+/// A socket's place in its worker. Dropping it leaves the groups and frees the place, however the task ends.
+struct Seat {
+    worker: Rc<Worker>,
+    socket: Rc<Socket>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The task's own way out was cut off.
+            self.worker.push_close(&self.socket, CloseCode::Internal);
+        }
+        self.worker.release(&self.socket);
+    }
+}
+
+/// What is needed until the client has said who it is.
+struct Newcomer {
+    handshake: Box<Handshake>,
+    doors: Arc<Doors>,
+}
+
+/// A client that has said who it is.
+struct Member {
+    cx: Context,
+    consumers: Mounted,
+    doors: Arc<Doors>,
+}
+
+enum Client {
+    New(Newcomer),
+    Known(Box<Member>),
+}
+
+struct Connection {
+    worker: Rc<Worker>,
+    socket: Rc<Socket>,
+    wire: Wire,
+    /// The last turn ended by its budget: there may be more without the kernel saying so.
+    more: bool,
+}
+
+enum Event {
+    Woken,
+    Readable,
+    Answer(Option<Bytes>),
+}
+
+/// Why a connection ends.
+enum End {
+    /// The hub closes it.
+    Close(CloseCode),
+    /// The client said goodbye, and was answered; or it is gone.
+    Gone(CloseCode),
+}
+
+impl Connection {
+    async fn run(mut self, newcomer: Newcomer) {
+        let mut client = Client::New(newcomer);
+        let end = self.serve(&mut client).await;
+        let code = match end {
+            End::Close(code) | End::Gone(code) => code,
+        };
+        if let Client::Known(member) = &mut client {
+            member.disconnected(code).await;
+        }
+        drop(client);
+        if let End::Close(code) = end {
+            self.say_goodbye(code).await;
+        }
+    }
+
+    async fn serve(&mut self, client: &mut Client) -> End {
+        let mut deferred = FuturesUnordered::new();
+        loop {
+            let mut open = 0;
+            if let Client::Known(member) = client {
+                deferred.extend(member.cx.take_deferred());
+                open = member.cx.open();
+                if let Err(code) = member.deliver_events(&self.socket).await {
+                    return End::Close(code);
+                }
+            }
+            if let Some(code) = self.socket.closing.get() {
+                return End::Close(code);
+            }
+            let may_read =
+                open < self.limits(client).open_requests && !self.socket.outbox.borrow().is_half_full();
+            let event = tokio::select! {
+                biased;
+                () = self.socket.wake.notified() => Event::Woken,
+                Some(frame) = deferred.next() => Event::Answer(frame),
+                () = self.readable(), if may_read => Event::Readable,
+            };
+            match event {
+                Event::Woken => {}
+                Event::Answer(frame) => {
+                    if let Some(frame) = frame {
+                        self.worker.push(&self.socket, frame);
+                    }
+                    if let Client::Known(member) = client {
+                        member.cx.deferred_ended();
+                    }
+                }
+                Event::Readable => {
+                    if let Some(end) = self.turn(client).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    fn limits<'a>(&self, client: &'a Client) -> &'a Limits {
+        match client {
+            Client::New(newcomer) => &newcomer.doors.limits,
+            Client::Known(member) => &member.doors.limits,
+        }
+    }
+
+    /// Waits until there may be something to read. An error is for the read to find.
+    async fn readable(&self) {
+        if !self.more {
+            drop(self.socket.stream.readable().await);
+        }
+    }
+
+    /// Reads and handles a turn's worth.
+    async fn turn(&mut self, client: &mut Client) -> Option<End> {
+        let open_max = self.limits(client).open_requests;
+        let mut bytes = 0;
+        self.more = true;
+        for _ in 0..FRAMES_A_TURN {
+            let frame = match self.wire.read(&self.worker, &self.socket) {
+                Frame::Nothing => {
+                    self.more = false;
+                    return None;
+                }
+                Frame::End(code) => return Some(End::Gone(code)),
+                Frame::Broken(code) => return Some(End::Close(code)),
+                frame => frame,
+            };
+            self.socket.heard.set(Instant::now());
+            match frame {
+                Frame::Text(text) => {
+                    bytes += text.len();
+                    if let Err(code) = self.text(client, &text).await {
+                        return Some(End::Close(code));
+                    }
+                }
+                Frame::Binary(length) => {
+                    bytes += length;
+                    let refusal =
+                        Refusal::new(ErrorCode::BinaryUnsupported, "binary frames are not understood");
+                    self.refuse(None, &refusal);
+                }
+                Frame::Control | Frame::Nothing | Frame::End(_) | Frame::Broken(_) => {}
+            }
+            let open = match client {
+                Client::Known(member) => member.cx.open(),
+                Client::New(_) => 0,
+            };
+            let full = open >= open_max || self.socket.outbox.borrow().is_half_full();
+            if full || bytes >= BYTES_A_TURN || self.socket.closing.get().is_some() {
+                break;
+            }
+        }
+        tokio::task::yield_now().await;
+        None
+    }
+
+    async fn text(&mut self, client: &mut Client, text: &str) -> Result<(), CloseCode> {
+        let request = match palabre_protocol::decode(text, self.limits(client)) {
+            Ok(request) => request,
+            Err(Rejected { refusal, reference }) => {
+                self.refuse(reference.as_deref(), &refusal);
+                return Ok(());
+            }
+        };
+        match client {
+            Client::New(newcomer) => {
+                if let Some(member) = self.hello(newcomer, &request).await? {
+                    *client = Client::Known(Box::new(member));
+                    self.socket.welcomed.set(true);
+                }
+                Ok(())
+            }
+            Client::Known(member) => {
+                let reference: Option<Box<str>> = request.reference().map(Into::into);
+                match member.handle(request).await? {
+                    Ok(()) => {}
+                    Err(Failure(refusal)) => self.refuse(reference.as_deref(), &refusal),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn refuse(&self, reference: Option<&str>, refusal: &Refusal) {
+        let Refusal { code, message } = refusal;
+        let error = ErrorFrame { reference, group: None, code: *code, message };
+        self.worker.push(&self.socket, palabre_protocol::encode(&error));
+    }
+
+    /// Ends with a close frame, and waits until the client has answered it or hung up; not for ever.
+    async fn say_goodbye(&mut self, code: CloseCode) {
+        if self.socket.blocked.get() {
+            self.worker.push_close(&self.socket, code);
+        } else {
+            self.wire.close(&self.worker, &self.socket, code);
+        }
+        let answered = async {
+            loop {
+                match self.wire.read(&self.worker, &self.socket) {
+                    Frame::Nothing => drop(self.socket.stream.readable().await),
+                    Frame::End(_) | Frame::Broken(_) => return,
+                    // What it still asks for comes too late.
+                    Frame::Text(_) | Frame::Binary(_) | Frame::Control => tokio::task::yield_now().await,
+                }
+            }
+        };
+        drop(timeout(LINGER, answered).await);
+    }
+}
+
+impl Member {
+    /// Handles one request; the outer error ends the connection.
+    async fn handle(&mut self, request: Request) -> Result<Result<(), Failure>, CloseCode> {
+        if let Err(refusal) = self.doors.gate.allow(self.cx.identity(), &request).await {
+            return Ok(Err(refusal.into()));
+        }
+        match request.kind() {
+            "join" => return self.join(&request).await,
+            "leave" => return Ok(self.leave(&request)),
+            "ping" => self.cx.reply(&Pong),
+            "pong" => {}
+            "hello" => return Ok(Err(Refusal::new(ErrorCode::BadRequest, "hello was said already").into())),
+            kind => match self.consumers.of(kind) {
+                Some(consumer) => return in_time(consumer.received(request, &self.cx)).await,
+                None => return Ok(Err(request.unknown_type().into())),
+            },
+        }
+        Ok(Ok(()))
+    }
+
+    /// Hands over the events that wait.
+    async fn deliver_events(&mut self, socket: &Socket) -> Result<(), CloseCode> {
+        loop {
+            let Some(event) = socket.inbox.borrow_mut().pop_front() else { return Ok(()) };
+            let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
+            let Some(consumer) = self.consumers.of(kind) else { continue };
+            if let Err(Failure(refusal)) = in_time(consumer.delivered(&event, &self.cx)).await? {
+                let Refusal { code, message } = &refusal;
+                self.cx.reply(&ErrorFrame { reference: None, group: None, code: *code, message });
+            }
+        }
+    }
+
+    async fn disconnected(&mut self, code: CloseCode) {
+        for (_, consumer) in self.consumers.iter_mut() {
+            // It has its time; nothing more can be done to a connection that has ended.
+            if in_time(consumer.disconnected(code, &self.cx)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Application code has five seconds. Over that half a handler may have run, so the connection ends.
+async fn in_time<T>(handler: impl Future<Output = T>) -> Result<T, CloseCode> {
+    // Most handlers never wait, and then there is no timer.
+    let mut handler = std::pin::pin!(handler);
+    if let Some(done) = handler.as_mut().now_or_never() {
+        return Ok(done);
+    }
+    timeout(HANDLER_MAX, handler).await.map_err(|_| {
+        tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
+        CloseCode::Internal
+    })
+}

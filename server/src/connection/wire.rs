@@ -1,0 +1,108 @@
+//! What comes in on a socket, as messages: tungstenite checks the protocol, this gives it bytes.
+//!
+//! tungstenite's own replies, pongs and the answer to a close, go into the socket's outbox like everything else, so
+//! there is one order. Its buffers are small and explicit: an idle connection holds two kilobytes.
+
+use crate::{socket::Socket, worker::Worker};
+use bytes::{Buf, Bytes};
+use palabre_protocol::CloseCode;
+use std::{
+    io::{self, Read, Write},
+    rc::Rc,
+};
+use tokio_tungstenite::tungstenite::{
+    Error, Message, Utf8Bytes,
+    error::{CapacityError, ProtocolError},
+    protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
+};
+
+/// What is read at once. Most messages are shorter, and an idle connection keeps this buffer.
+const READ_BYTES: usize = 2_048;
+
+/// One socket's incoming side.
+pub(super) struct Wire {
+    context: WebSocketContext,
+    /// What the client sent together with its handshake.
+    early: Bytes,
+}
+
+/// One thing that came in.
+pub(super) enum Frame {
+    Text(Utf8Bytes),
+    Binary(usize),
+    /// A ping, a pong, the beginning of a goodbye: dealt with already.
+    Control,
+    /// Nothing for now.
+    Nothing,
+    /// Nothing any more.
+    End(CloseCode),
+    /// The client breaks the protocol, and is told by this code.
+    Broken(CloseCode),
+}
+
+impl Wire {
+    pub(super) fn new(early: Bytes, frame_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            // Only control frames are written by tungstenite, and the outbox takes them at once.
+            .max_write_buffer_size(1 << 10)
+            .max_message_size(Some(frame_bytes))
+            .max_frame_size(Some(frame_bytes));
+        Self { context: WebSocketContext::new(Role::Server, Some(config)), early }
+    }
+
+    pub(super) fn read(&mut self, worker: &Worker, socket: &Rc<Socket>) -> Frame {
+        let mut bytes = Through { worker, socket, early: &mut self.early };
+        match self.context.read(&mut bytes) {
+            Ok(Message::Text(text)) => Frame::Text(text),
+            Ok(Message::Binary(binary)) => Frame::Binary(binary.len()),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => Frame::Control,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Frame::Nothing,
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => Frame::End(CloseCode::Normal),
+            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_)) => {
+                Frame::End(CloseCode::GoingAway)
+            }
+            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Frame::Broken(CloseCode::TooBig),
+            Err(Error::Utf8(_)) => Frame::Broken(CloseCode::InvalidUtf8),
+            Err(_) => Frame::Broken(CloseCode::Protocol),
+        }
+    }
+
+    /// Says goodbye; reading on ends when the client has answered.
+    pub(super) fn close(&mut self, worker: &Worker, socket: &Rc<Socket>, code: CloseCode) {
+        let frame = CloseFrame { code: code.code().into(), reason: code.reason().into() };
+        let mut bytes = Through { worker, socket, early: &mut self.early };
+        // It may have been closed by the client already, and then there is nothing to say.
+        drop(self.context.close(&mut bytes, Some(frame)));
+    }
+}
+
+/// The socket as tungstenite sees it.
+struct Through<'a> {
+    worker: &'a Worker,
+    socket: &'a Rc<Socket>,
+    early: &'a mut Bytes,
+}
+
+impl Read for Through<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.early.has_remaining() {
+            let length = self.early.len().min(into.len());
+            self.early.copy_to_slice(&mut into[..length]);
+            return Ok(length);
+        }
+        self.socket.stream.try_read(into)
+    }
+}
+
+impl Write for Through<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.worker.push(self.socket, Bytes::copy_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! A consumer's hands.
+
+use crate::{
+    consumer::{Failure, Identity, Joined},
+    socket::Socket,
+    worker::Worker,
+};
+use bytes::Bytes;
+use channel_layer::{Answer, ChannelName, GroupName, LayerState, Message, Recovered, Retention, Sent, Span};
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use palabre_protocol::{CloseCode, ErrorCode, Refusal};
+use serde::Serialize;
+use std::{cell::RefCell, fmt, rc::Rc};
+
+/// Work that a connection may have put off.
+const DEFERRED_MAX: usize = 64;
+
+/// A reply that is still being made; `None` when there turned out to be none.
+pub(crate) type Deferred = LocalBoxFuture<'static, Option<Bytes>>;
+
+/// What a consumer acts with: its connection, its worker, the layer. Cheap to clone; stays on its thread.
+#[derive(Clone)]
+pub struct Context {
+    worker: Rc<Worker>,
+    socket: Rc<Socket>,
+    identity: Rc<Identity>,
+    groups_max: usize,
+    /// Put off since the connection's task last looked, and how many are under way.
+    deferred: Rc<RefCell<Vec<Deferred>>>,
+    open: Rc<std::cell::Cell<usize>>,
+}
+
+impl Context {
+    pub(crate) fn new(worker: Rc<Worker>, socket: Rc<Socket>, identity: Identity, groups_max: usize) -> Self {
+        Self {
+            worker,
+            socket,
+            identity: Rc::new(identity),
+            groups_max,
+            deferred: Rc::default(),
+            open: Rc::default(),
+        }
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The address of this connection: what is sent there comes to this consumer, or to this client's screen.
+    #[must_use]
+    pub fn address(&self) -> &ChannelName {
+        &self.socket.address
+    }
+
+    /// How the layer is.
+    #[must_use]
+    pub fn layer_state(&self) -> LayerState {
+        self.worker.layer_state()
+    }
+
+    /// Sends a frame to this client, in order with everything else that it gets.
+    pub fn reply(&self, frame: &impl Serialize) {
+        self.write(palabre_protocol::encode(frame));
+    }
+
+    /// Sends a frame that is ready.
+    pub(crate) fn write(&self, frame: Bytes) {
+        self.worker.push(&self.socket, frame);
+    }
+
+    /// Ends the connection.
+    pub fn close(&self, code: CloseCode) {
+        self.socket.close(code);
+    }
+
+    /// Joins a group, from here on: the client is a member when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::join_since`].
+    pub async fn join(&self, group: &GroupName) -> Result<(), Failure> {
+        // A history of one message is the shortest; whoever wants more asks for it.
+        self.join_since(group, Span::Latest, 1).await?.admit_silently();
+        Ok(())
+    }
+
+    /// Begins to join a group, reading up to `messages_max` of `span`; the client is a member once it is admitted.
+    ///
+    /// # Errors
+    ///
+    /// `too_many_groups`, or what the layer says.
+    pub async fn join_since(
+        &self,
+        group: &GroupName,
+        span: Span,
+        messages_max: usize,
+    ) -> Result<Joined, Failure> {
+        let is_new = !self.socket.groups.borrow().contains(group);
+        if is_new && self.socket.groups.borrow().len() >= self.groups_max {
+            let message = format!("at most {} groups a connection", self.groups_max);
+            return Err(Refusal::new(ErrorCode::TooManyGroups, message).into());
+        }
+        Joined::read(&self.worker, &self.socket, group, span, messages_max).await
+    }
+
+    /// Whether this connection is in a group.
+    #[must_use]
+    pub fn has_joined(&self, group: &GroupName) -> bool {
+        self.worker.has_joined(group, &self.socket)
+    }
+
+    /// The group of a request, if this connection is in it.
+    ///
+    /// # Errors
+    ///
+    /// `bad_request` when it is no name, `not_joined`.
+    pub fn member_of(&self, group: &str) -> Result<GroupName, Failure> {
+        let group = group.parse()?;
+        if !self.has_joined(&group) {
+            let message = format!("{group} was not joined by this connection");
+            return Err(Refusal::new(ErrorCode::NotJoined, message).into());
+        }
+        Ok(group)
+    }
+
+    /// Leaves a group.
+    pub fn leave(&self, group: &GroupName) {
+        self.worker.leave_room(group, &self.socket);
+    }
+
+    /// Sends to a group; see [`ChannelLayer::group_send`](channel_layer::ChannelLayer::group_send). A frame's body is
+    /// a JSON object with a `type`, into which the hub writes `group`, `id` and `position`.
+    pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
+        self.worker.layer.group_send(group.clone(), message, retention)
+    }
+
+    /// Sends to one mailbox; see [`ChannelLayer::send`](channel_layer::ChannelLayer::send).
+    pub fn send(&self, to: ChannelName, message: Message) -> Answer<()> {
+        self.worker.layer.send(to, message)
+    }
+
+    /// Reads a group's history; see [`ChannelLayer::history`](channel_layer::ChannelLayer::history).
+    pub fn history(&self, group: &GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
+        self.worker.layer.history(group.clone(), span, messages_max)
+    }
+
+    /// Lets `work` go on while the client's next requests are handled; the frame that it makes is its reply. For an
+    /// ack behind a slow layer, above all. While 16 are under way the client is not read.
+    ///
+    /// # Errors
+    ///
+    /// `overloaded` when 64 are under way.
+    pub fn defer(&self, work: impl Future<Output = Option<Bytes>> + 'static) -> Result<(), Failure> {
+        if self.open.get() >= DEFERRED_MAX {
+            return Err(Refusal::new(ErrorCode::Overloaded, "too much is under way").into());
+        }
+        self.open.set(self.open.get() + 1);
+        self.deferred.borrow_mut().push(work.boxed_local());
+        Ok(())
+    }
+
+    /// What was put off since this was last asked.
+    pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
+        self.deferred.take()
+    }
+
+    /// How much is under way.
+    pub(crate) fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    pub(crate) fn deferred_ended(&self) {
+        self.open.set(self.open.get() - 1);
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}

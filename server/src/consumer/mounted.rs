@@ -1,0 +1,112 @@
+//! The consumers of a hub, by prefix: boxed once a connection, found once a request.
+
+use crate::{
+    consumer::{Consumer, Context, Failure, Outcome},
+    listen::Handshake,
+};
+use channel_layer::{GroupName, Posted};
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use palabre_protocol::{CloseCode, Request};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// [`Consumer`] as an object. Every consumer is one; nobody else writes it.
+pub(crate) trait AnyConsumer {
+    fn connected<'a>(&'a mut self, cx: &'a Context) -> LocalBoxFuture<'a, Outcome>;
+    fn received<'a>(&'a mut self, request: Request, cx: &'a Context) -> LocalBoxFuture<'a, Outcome>;
+    fn delivered<'a>(&'a mut self, event: &'a Posted, cx: &'a Context) -> LocalBoxFuture<'a, Outcome>;
+    fn disconnected<'a>(&'a mut self, why: CloseCode, cx: &'a Context) -> LocalBoxFuture<'a, ()>;
+    fn joining<'a>(
+        &'a mut self,
+        group: &'a GroupName,
+        cx: &'a Context,
+    ) -> LocalBoxFuture<'a, Result<Option<Box<RawValue>>, Failure>>;
+}
+
+impl<C: Consumer> AnyConsumer for C {
+    fn connected<'a>(&'a mut self, cx: &'a Context) -> LocalBoxFuture<'a, Outcome> {
+        Consumer::connected(self, cx).boxed_local()
+    }
+
+    fn received<'a>(&'a mut self, request: Request, cx: &'a Context) -> LocalBoxFuture<'a, Outcome> {
+        Consumer::received(self, request, cx).boxed_local()
+    }
+
+    fn delivered<'a>(&'a mut self, event: &'a Posted, cx: &'a Context) -> LocalBoxFuture<'a, Outcome> {
+        Consumer::delivered(self, event, cx).boxed_local()
+    }
+
+    fn disconnected<'a>(&'a mut self, why: CloseCode, cx: &'a Context) -> LocalBoxFuture<'a, ()> {
+        Consumer::disconnected(self, why, cx).boxed_local()
+    }
+
+    fn joining<'a>(
+        &'a mut self,
+        group: &'a GroupName,
+        cx: &'a Context,
+    ) -> LocalBoxFuture<'a, Result<Option<Box<RawValue>>, Failure>> {
+        Consumer::joining(self, group, cx).boxed_local()
+    }
+}
+
+type Factory = Box<dyn Fn(&Handshake) -> Box<dyn AnyConsumer> + Send + Sync>;
+
+/// What a hub is made of: each prefix with the maker of its consumer, longest prefix first.
+#[derive(Default)]
+pub(crate) struct Mounts {
+    mounts: Vec<(Box<str>, Factory)>,
+}
+
+impl Mounts {
+    pub(crate) fn add<C: Consumer>(
+        &mut self,
+        prefix: &str,
+        make: impl Fn(&Handshake) -> C + Send + Sync + 'static,
+    ) {
+        self.mounts.push((prefix.into(), Box::new(move |handshake| Box::new(make(handshake)))));
+        self.mounts.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    }
+
+    /// The prefix that is mounted twice, if one is.
+    pub(crate) fn duplicate(&self) -> Option<&str> {
+        let taken =
+            |index: usize, prefix: &str| self.mounts[..index].iter().any(|(other, _)| **other == *prefix);
+        self.mounts
+            .iter()
+            .enumerate()
+            .find(|(index, (prefix, _))| taken(*index, prefix))
+            .map(|(_, (prefix, _))| &**prefix)
+    }
+
+    /// One connection's consumers.
+    pub(crate) fn make(&self, handshake: &Handshake) -> Mounted {
+        let make = |(prefix, make): &(Box<str>, Factory)| (prefix.clone(), make(handshake));
+        Mounted { consumers: self.mounts.iter().map(make).collect() }
+    }
+}
+
+impl fmt::Debug for Mounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.mounts.iter().map(|(prefix, _)| prefix)).finish()
+    }
+}
+
+/// One connection's consumers.
+pub(crate) struct Mounted {
+    consumers: Vec<(Box<str>, Box<dyn AnyConsumer>)>,
+}
+
+impl Mounted {
+    /// The consumer whose prefix begins `kind`: the longest one.
+    pub(crate) fn of(&mut self, kind: &str) -> Option<&mut dyn AnyConsumer> {
+        let found = self.consumers.iter_mut().find(|(prefix, _)| kind.starts_with(&**prefix))?;
+        Some(&mut *found.1)
+    }
+
+    /// All of them, with the name of each one's slot in a snapshot.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut dyn AnyConsumer)> {
+        self.consumers
+            .iter_mut()
+            .map(|(prefix, consumer)| (prefix.trim_end_matches('.'), &mut **consumer as &mut dyn AnyConsumer))
+    }
+}

@@ -1,0 +1,45 @@
+//! Upgraded → connection: the bytes under a WebSocket, found again and put on their worker.
+
+use crate::{
+    connection::{self, Doors},
+    listen::Handshake,
+    socket::stream::Stream,
+    worker::Worker,
+};
+use bytes::Bytes;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::{rt::TokioIo, server::conn::auto};
+use std::{rc::Rc, sync::Arc};
+use tokio::net::TcpStream;
+
+/// The TCP stream under an upgraded request, and what the client sent together with its handshake.
+///
+/// `None` when the client has gone, or when something else than plain TCP is under it.
+pub(crate) async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
+    let (tcp, early) = match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgrade.await.ok()?) {
+        Ok(parts) => (parts.io, parts.read_buf),
+        Err(upgraded) => plain(upgraded)?,
+    };
+    // A copy: what hyper read is a slice of a buffer of 8 KiB that would live as long as the connection.
+    Some((tcp.into_inner(), Bytes::copy_from_slice(&early)))
+}
+
+/// The same for hyper's own HTTP/1 server, which has another shape.
+fn plain(upgraded: Upgraded) -> Option<(TokioIo<TcpStream>, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io, parts.read_buf))
+}
+
+/// Runs the connection behind a WebSocket, on this worker, to its end.
+pub(crate) async fn arrive(
+    worker: Rc<Worker>,
+    doors: Arc<Doors>,
+    handshake: Handshake,
+    tcp: TcpStream,
+    early: Bytes,
+) {
+    // A small frame must not wait for the acknowledgement of the one before it.
+    if tcp.set_nodelay(true).is_ok() {
+        connection::run(worker, doors, handshake, Stream::Plain(tcp), early).await;
+    }
+}

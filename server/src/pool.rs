@@ -1,0 +1,168 @@
+//! The workers of a node: a thread a core, each with its own runtime, and the choice among them.
+//!
+//! A connection goes to the worker that has fewest, and stays there: its socket, its consumers and the fan-out to it are
+//! one thread's business.
+
+use crate::{
+    connection::Doors,
+    listen::{
+        Handshake,
+        arrive::arrive,
+        serve::{Site, serve},
+    },
+    worker::Worker,
+};
+use bytes::Bytes;
+use channel_layer::ChannelLayer;
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, LocalOptions},
+    sync::{mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Connections that may wait for their worker.
+const ARRIVALS_MAX: usize = 1_024;
+
+/// How long a node that goes away waits for its clients to hang up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A connection on its way to a worker.
+pub(crate) enum Arrival {
+    /// Accepted by our own listener; HTTP comes first.
+    Accepted(std::net::TcpStream, SocketAddr, Arc<Site>),
+    /// Upgraded by somebody else's server.
+    Upgraded(std::net::TcpStream, Handshake, Bytes),
+}
+
+pub(crate) struct Pool {
+    workers: Vec<Entrance>,
+    stop: CancellationToken,
+}
+
+struct Entrance {
+    arrivals: mpsc::Sender<(Arrival, Load)>,
+    load: Arc<AtomicUsize>,
+    ended: std::sync::Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// Counts a connection for as long as it lives.
+struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn of(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    /// Starts `count` workers, or one a core.
+    pub(crate) fn start(
+        count: Option<NonZeroUsize>,
+        layer: &Arc<dyn ChannelLayer>,
+        doors: &Arc<Doors>,
+    ) -> io::Result<Self> {
+        let count = count.map_or_else(thread::available_parallelism, Ok)?.get();
+        let stop = CancellationToken::new();
+        let start = |number| {
+            let (arrivals, incoming) = mpsc::channel(ARRIVALS_MAX);
+            let (end, ended) = oneshot::channel();
+            let (layer, doors, stop) = (Arc::clone(layer), Arc::clone(doors), stop.clone());
+            let runtime = Builder::new_current_thread();
+            thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                run(runtime, layer, doors, incoming, stop);
+                // Whoever waits for the worker may have stopped waiting.
+                end.send(()).ok();
+            })?;
+            let ended = std::sync::Mutex::new(Some(ended));
+            Ok(Entrance { arrivals, load: Arc::default(), ended })
+        };
+        let workers = (0..count).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { workers, stop })
+    }
+
+    /// Hands a connection to the worker with the fewest. One that no worker has room for is dropped: closed at once
+    /// is better than left to wait.
+    pub(crate) fn take_in(&self, arrival: Arrival) {
+        let idlest = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+        if let Some(worker) = idlest {
+            let load = Load::of(&worker.load);
+            if worker.arrivals.try_send((arrival, load)).is_err() {
+                tracing::warn!(event = "worker.full", "a worker takes no more connections for now");
+            }
+        }
+    }
+
+    /// Closes every connection, and waits for the workers to end.
+    pub(crate) async fn drain(&self) {
+        self.stop.cancel();
+        for worker in &self.workers {
+            let ended = worker.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            if let Some(ended) = ended {
+                // An error is an end too: the thread is gone.
+                drop(ended.await);
+            }
+        }
+    }
+}
+
+fn run(
+    mut runtime: Builder,
+    layer: Arc<dyn ChannelLayer>,
+    doors: Arc<Doors>,
+    arrivals: mpsc::Receiver<(Arrival, Load)>,
+    stop: CancellationToken,
+) {
+    let runtime = match runtime.enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(event = "worker.failed", %error, "a worker could not start");
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let (worker, mailbox) = Worker::new(layer);
+        worker.tasks.spawn_local(take_in(Rc::clone(&worker), doors, arrivals));
+        worker.run(mailbox, stop, GRACE).await;
+    });
+}
+
+async fn take_in(worker: Rc<Worker>, doors: Arc<Doors>, mut arrivals: mpsc::Receiver<(Arrival, Load)>) {
+    while let Some((arrival, load)) = arrivals.recv().await {
+        let (on, doors) = (Rc::clone(&worker), Arc::clone(&doors));
+        worker.tasks.spawn_local(async move {
+            match arrival {
+                Arrival::Accepted(tcp, peer, site) => {
+                    if let Ok(tcp) = TcpStream::from_std(tcp) {
+                        serve(on, doors, site, tcp, peer).await;
+                    }
+                }
+                Arrival::Upgraded(tcp, handshake, early) => {
+                    if let Ok(tcp) = TcpStream::from_std(tcp) {
+                        arrive(on, doors, handshake, tcp, early).await;
+                    }
+                }
+            }
+            drop(load);
+        });
+    }
+}

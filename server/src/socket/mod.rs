@@ -1,0 +1,114 @@
+//! One socket as its worker holds it.
+//!
+//! The connection's task reads it, the worker writes it; both live on one thread, so there is no lock. What is to be
+//! written always passes the outbox: replies, fan-out and closes have one order.
+
+pub(crate) mod outbox;
+pub(crate) mod stream;
+
+use crate::socket::{outbox::Outbox, stream::Stream};
+use channel_layer::{ChannelName, GroupName, Posted};
+use palabre_protocol::CloseCode;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// Where a socket stands in its worker, and which of those that have stood there it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SocketId {
+    pub(crate) place: usize,
+    pub(crate) serial: u64,
+}
+
+impl SocketId {
+    /// The id in an address's local part.
+    pub(crate) fn read(local: &str) -> Option<Self> {
+        let (place, serial) = local.split_once('-')?;
+        Some(Self { place: place.parse().ok()?, serial: serial.parse().ok()? })
+    }
+}
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.place, self.serial)
+    }
+}
+
+pub(crate) struct Socket {
+    pub(crate) id: SocketId,
+    /// The address of whatever runs behind this socket.
+    pub(crate) address: ChannelName,
+    pub(crate) stream: Stream,
+    pub(crate) outbox: RefCell<Outbox>,
+    /// It stands in the worker's queue of sockets to be written.
+    pub(crate) touched: Cell<bool>,
+    /// The kernel takes no more for now; a task waits until it does.
+    pub(crate) blocked: Cell<bool>,
+    /// Events for the connection's consumer.
+    pub(crate) inbox: RefCell<VecDeque<Arc<Posted>>>,
+    /// Wakes the connection's task: an event, an outbox that has drained, a close.
+    pub(crate) wake: Notify,
+    /// The hub has decided to end this connection.
+    pub(crate) closing: Cell<Option<CloseCode>>,
+    /// The client has said who it is, and was told what it needs to know.
+    pub(crate) welcomed: Cell<bool>,
+    /// When the client was last heard.
+    pub(crate) heard: Cell<Instant>,
+    /// When something was last written to it.
+    pub(crate) spoke: Cell<Instant>,
+    /// The groups that it is in, or is about to be.
+    pub(crate) groups: RefCell<Vec<GroupName>>,
+}
+
+/// Events that may wait for a connection's consumer; more means that it does not keep up.
+const INBOX_MAX: usize = 256;
+
+impl Socket {
+    pub(crate) fn new(id: SocketId, address: ChannelName, stream: Stream, now: Instant) -> Self {
+        Self {
+            id,
+            address,
+            stream,
+            outbox: RefCell::default(),
+            touched: Cell::new(false),
+            blocked: Cell::new(false),
+            inbox: RefCell::default(),
+            wake: Notify::new(),
+            closing: Cell::new(None),
+            welcomed: Cell::new(false),
+            heard: Cell::new(now),
+            spoke: Cell::new(now),
+            groups: RefCell::default(),
+        }
+    }
+
+    /// Ends the connection with `code`, unless it is ending already.
+    pub(crate) fn close(&self, code: CloseCode) {
+        if self.closing.get().is_none() {
+            self.closing.set(Some(code));
+            self.wake.notify_one();
+        }
+    }
+
+    /// Hands an event to the connection's consumer. One that falls behind is closed rather than skipped.
+    pub(crate) fn tell(&self, event: Arc<Posted>) {
+        let mut inbox = self.inbox.borrow_mut();
+        if inbox.len() >= INBOX_MAX {
+            drop(inbox);
+            self.close(CloseCode::TooSlow);
+            return;
+        }
+        inbox.push_back(event);
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! What waits to be written to one socket: one order, two bounds.
+//!
+//! It holds only what the kernel has refused, or not been offered yet. Pieces are whole frames; one that has been
+//! written in part is never cut.
+
+use crate::socket::stream::Stream;
+use bytes::{Buf, Bytes};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+};
+
+/// A client this far behind does better to reconnect and resume by position.
+const BYTES_MAX: usize = 1 << 20;
+const PIECES_MAX: usize = 4_096;
+
+/// Pieces in one write; more than wait in practice.
+const SLICES_MAX: usize = 32;
+
+/// There is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// What became of a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// The kernel has taken everything.
+    All,
+    /// It takes no more for now.
+    Blocked,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+    /// Part of the first piece has been written.
+    begun: bool,
+}
+
+impl Outbox {
+    /// Appends whole frames.
+    pub(crate) fn push(&mut self, frames: Bytes) -> Result<(), Full> {
+        if self.bytes + frames.len() > BYTES_MAX && !self.pieces.is_empty() || self.pieces.len() >= PIECES_MAX
+        {
+            return Err(Full);
+        }
+        self.bytes += frames.len();
+        self.pieces.push_back(frames);
+        Ok(())
+    }
+
+    /// Drops what has not been begun, and ends with `frame`: room for a last word is always made.
+    pub(crate) fn end_with(&mut self, frame: Bytes) {
+        self.pieces.truncate(usize::from(self.begun));
+        self.bytes = self.pieces.iter().map(Bytes::len).sum::<usize>() + frame.len();
+        self.pieces.push_back(frame);
+    }
+
+    /// Whether so much waits that the client's requests should wait too.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.bytes > BYTES_MAX / 2 || self.pieces.len() > PIECES_MAX / 2
+    }
+
+    /// Writes as much as the kernel takes.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    pub(crate) fn flush(&mut self, stream: &Stream) -> io::Result<Flushed> {
+        while let Some(first) = self.pieces.front() {
+            // A lone piece is the usual case, and `send` is cheaper than `writev`.
+            let written = if self.pieces.len() == 1 {
+                stream.try_write(first)
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.pieces.len().min(SLICES_MAX);
+                for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+                    *slice = IoSlice::new(piece);
+                }
+                stream.try_write_vectored(&slices[..count])
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Flushed::All)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(first) = self.pieces.front_mut() {
+            if written < first.len() {
+                self.begun |= written > 0;
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.pieces.pop_front();
+            self.begun = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::Plain(listener.accept().await.unwrap().0), client)
+    }
+
+    #[tokio::test]
+    async fn a_blocked_outbox_keeps_every_byte_in_order() {
+        let (stream, mut client) = pair().await;
+        stream.writable().await.unwrap();
+        let mut outbox = Outbox::default();
+        let mut expected = Vec::new();
+        let mut number = 0_u32;
+        // Until the kernel refuses, and then until the outbox does.
+        loop {
+            let piece: Vec<u8> = number.to_be_bytes().repeat(5_000);
+            if outbox.push(piece.clone().into()).is_err() {
+                break;
+            }
+            expected.extend(piece);
+            number += 1;
+            if !outbox.is_half_full() {
+                outbox.flush(&stream).unwrap();
+            }
+        }
+        let read = async {
+            let mut got = vec![0; expected.len()];
+            client.read_exact(&mut got).await.unwrap();
+            got
+        };
+        let write = async {
+            while outbox.flush(&stream).unwrap() == Flushed::Blocked {
+                stream.writable().await.unwrap();
+            }
+        };
+        let (got, ()) = tokio::join!(read, write);
+        assert!(got == expected, "{} bytes differ", expected.len());
+    }
+
+    #[tokio::test]
+    async fn the_last_word_comes_after_what_was_begun_and_nothing_else() {
+        let (stream, mut client) = pair().await;
+        stream.writable().await.unwrap();
+        let mut outbox = Outbox::default();
+        let mut whole = 0;
+        while !outbox.begun {
+            outbox.push(vec![b'a'; 100_001].into()).unwrap();
+            whole += 1;
+            outbox.flush(&stream).unwrap();
+        }
+        outbox.push(vec![b'b'; 10].into()).unwrap();
+        outbox.end_with(Bytes::from_static(b"end"));
+        let read = async {
+            let mut got = Vec::new();
+            while !got.ends_with(b"end") {
+                client.read_buf(&mut got).await.unwrap();
+            }
+            got
+        };
+        let write = async {
+            while outbox.flush(&stream).unwrap() == Flushed::Blocked {
+                stream.writable().await.unwrap();
+            }
+        };
+        let (got, ()) = tokio::join!(read, write);
+        assert_eq!(got.len(), whole * 100_001 + 3);
+        assert!(!got.contains(&b'b'));
+    }
+}

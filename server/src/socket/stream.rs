@@ -1,0 +1,65 @@
+//! What is under a socket: tried, never awaited, but for becoming ready.
+//!
+//! Plain TCP so far. TLS is one more arm here, and nobody else notices.
+
+use std::io::{self, IoSlice};
+use tokio::{io::Interest, net::TcpStream};
+
+/// The byte stream of one connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// TCP as it is.
+    Plain(TcpStream),
+}
+
+impl Stream {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when nothing is.
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let Self::Plain(tcp) = self;
+        let read = tcp.try_read(into)?;
+        if 0 < read && read < into.len() {
+            // The kernel had no more, and will say so by an edge when it has. Without this the next call would ask
+            // it, one system call a message for nothing.
+            let nothing_left: io::Result<()> =
+                tcp.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+            debug_assert!(nothing_left.is_err());
+        }
+        Ok(read)
+    }
+
+    /// Writes one piece, as far as the kernel takes it.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when it takes nothing.
+    pub(crate) fn try_write(&self, piece: &[u8]) -> io::Result<usize> {
+        let Self::Plain(tcp) = self;
+        tcp.try_write(piece)
+    }
+
+    /// Writes several pieces in one call, as far as the kernel takes them.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when it takes nothing.
+    pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Self::Plain(tcp) = self;
+        tcp.try_write_vectored(pieces)
+    }
+
+    /// Waits until there may be something to read, or the end. Cancel safe.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        let Self::Plain(tcp) = self;
+        tcp.readable().await
+    }
+
+    /// Waits until the kernel may take more. Cancel safe.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        let Self::Plain(tcp) = self;
+        tcp.writable().await
+    }
+}

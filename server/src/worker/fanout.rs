@@ -1,0 +1,194 @@
+//! From the mailbox to the outboxes: neighbours of a group are joined into one piece, which every member shares.
+//!
+//! A batch of mail keeps its order. A piece is cut where the group changes, and where not every member gets the same:
+//! an exclusion, an event, an ephemeral message, which must be skippable by itself.
+
+use crate::{
+    position::on_wire,
+    socket::SocketId,
+    worker::{Worker, rooms::Room},
+};
+use bytes::{Bytes, BytesMut};
+use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
+use palabre_protocol::{Item, Placing, Settled, Snapshot, frame};
+use std::{rc::Rc, sync::Arc};
+
+/// One piece grows to about this size; a longer one would only be copied more.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// What a snapshot in a frame may weigh.
+pub(crate) const SNAPSHOT_BYTES_MAX: usize = 256 << 10;
+
+/// Frames of one group on their way to its members.
+#[derive(Default)]
+struct Piece {
+    group: Option<GroupName>,
+    frames: Vec<(Option<Position>, Bytes)>,
+    bytes: usize,
+}
+
+impl Worker {
+    /// Hands out `first` and whatever else waits, up to `deliveries_max`.
+    pub(super) fn deliver(self: &Rc<Self>, first: Received, mailbox: &mut Mailbox, deliveries_max: usize) {
+        let mut piece = Piece::default();
+        let mut next = Some(first);
+        for _ in 0..deliveries_max {
+            match next {
+                Some(Received::Delivery(delivery)) => self.take(delivery, &mut piece),
+                Some(Received::Lagged { missed }) => {
+                    self.hand_out(&mut piece);
+                    tracing::warn!(
+                        event = "worker.lagged",
+                        missed,
+                        "reading from the history what was missed"
+                    );
+                    self.repair_everything();
+                }
+                Some(Received::Closed) | None => break,
+            }
+            next = mailbox.try_recv();
+        }
+        if let Some(Received::Delivery(delivery)) = next {
+            self.take(delivery, &mut piece);
+        }
+        self.hand_out(&mut piece);
+    }
+
+    fn take(self: &Rc<Self>, delivery: Delivery, piece: &mut Piece) {
+        match delivery {
+            Delivery::Message(posted) => {
+                let shared = posted.except.is_none() && posted.position.is_some();
+                if let (true, Body::Frame(_)) = (shared, &posted.body) {
+                    if self.defer_to_repair(&posted) {
+                        return;
+                    }
+                    if piece.group.as_ref() != Some(&posted.group) || piece.bytes > PIECE_BYTES_MAX {
+                        self.hand_out(piece);
+                        piece.group = Some(posted.group.clone());
+                    }
+                    let frame = rendered(&posted);
+                    piece.bytes += frame.len();
+                    piece.frames.push((posted.position, frame));
+                } else {
+                    self.hand_out(piece);
+                    self.post_one(&posted);
+                }
+            }
+            Delivery::Placed { group, id, position } => {
+                self.hand_out(piece);
+                let frame = settled(&group, id, position);
+                self.with_room(&group, |room| room.give(self, Some(position), &frame));
+            }
+            Delivery::Resync { group, reason, page } => {
+                self.hand_out(piece);
+                let frame = resync(&group, reason.as_str(), &page);
+                self.with_room(&group, |room| room.give(self, Some(page.head), &frame));
+            }
+            Delivery::Direct { to, message } => {
+                let socket = to.local().and_then(SocketId::read).and_then(|id| self.socket(id));
+                if let Some(socket) = socket {
+                    match message.body {
+                        Body::Frame(payload) => self.push(&socket, frame::text(&payload)),
+                        Body::Event { .. } => {
+                            // An event to one address has no group; consumers know it by its kind.
+                            let group = DIRECT.parse().expect("a name");
+                            socket.tell(Arc::new(Posted::new(group, message, None)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn hand_out(&self, piece: &mut Piece) {
+        let Some(group) = piece.group.take() else { return };
+        let joined = match &piece.frames[..] {
+            [(_, one)] => one.clone(),
+            several => {
+                let mut joined = BytesMut::with_capacity(piece.bytes);
+                several.iter().for_each(|(_, frame)| joined.extend_from_slice(frame));
+                joined.freeze()
+            }
+        };
+        self.with_room(&group, |room| room.give_piece(self, &joined, &piece.frames));
+        piece.frames.clear();
+        piece.bytes = 0;
+    }
+
+    /// One message by itself: to those who get it, and its position to those who do not.
+    pub(super) fn post_one(self: &Rc<Self>, posted: &Arc<Posted>) {
+        if self.defer_to_repair(posted) {
+            return;
+        }
+        self.with_room(&posted.group, |room| match &posted.body {
+            Body::Event { .. } => {
+                room.tell(posted);
+                if let Some(position) = posted.position {
+                    room.give(self, Some(position), &settled(&posted.group, posted.id, position));
+                }
+            }
+            Body::Frame(_) => {
+                let instead = posted.position.map(|position| settled(&posted.group, posted.id, position));
+                room.give_except(self, posted, &rendered(posted), instead.as_ref());
+            }
+        });
+    }
+
+    pub(super) fn with_room(&self, group: &GroupName, act: impl FnOnce(&mut Room)) {
+        if let Some(room) = self.rooms.borrow_mut().get_mut(group) {
+            act(room);
+        }
+    }
+}
+
+/// The group that an event to one address names.
+const DIRECT: &str = "direct";
+
+/// The WebSocket frame of a message for screens: made once a node.
+pub(crate) fn rendered(posted: &Posted) -> Bytes {
+    let render = |posted: &Posted| {
+        let placing = Placing {
+            group: posted.group.as_str(),
+            id: posted.id.as_u128(),
+            position: posted.position.map(on_wire),
+            was: &[],
+        };
+        palabre_protocol::place(&placing, posted.body.data())
+    };
+    posted.rendered(render).clone()
+}
+
+/// JSON texts of messages, oldest first.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    /// The texts, ready for a frame.
+    pub texts: Vec<Bytes>,
+    /// The oldest were left out: together they weigh more than a snapshot may.
+    pub is_cut: bool,
+}
+
+/// The JSON texts of a page's messages for screens: as many of the last as a snapshot may weigh.
+pub(crate) fn texts(page: &channel_layer::Page) -> Texts {
+    let for_screens = |posted: &&Arc<Posted>| matches!(posted.body, Body::Frame(_));
+    let mut bytes = 0;
+    let mut texts: Vec<Bytes> = (page.messages.iter().rev().filter(for_screens))
+        .map(|posted| palabre_protocol::payload(&rendered(posted)))
+        .take_while(|text| {
+            bytes += text.len();
+            bytes <= SNAPSHOT_BYTES_MAX
+        })
+        .collect();
+    texts.reverse();
+    Texts { is_cut: bytes > SNAPSHOT_BYTES_MAX, texts }
+}
+
+fn settled(group: &GroupName, id: MessageId, position: Position) -> Bytes {
+    let items = [Item { id: id.as_u128(), position: on_wire(position) }];
+    palabre_protocol::encode(&Settled { group: group.as_str(), items: &items })
+}
+
+pub(super) fn resync(group: &GroupName, reason: &str, page: &channel_layer::Page) -> Bytes {
+    let messages = texts(page).texts;
+    let snapshot = Snapshot { messages: &messages, more: false, slots: &[] };
+    palabre_protocol::resync(group.as_str(), reason, Some(on_wire(page.head)), &snapshot)
+}

@@ -1,0 +1,228 @@
+//! One thread of the node: its sockets, the groups they are in, and the loop that writes to them.
+//!
+//! Whatever wakes it is an [`Event`]. Nothing here awaits a client, a consumer or Redis, so the next write is never
+//! further off than the writes before it. What is said is decided elsewhere; here, to whom and in which order.
+
+pub(crate) mod fanout;
+mod flush;
+pub(crate) mod heartbeat;
+mod repair;
+pub(crate) mod rooms;
+
+use crate::{
+    socket::{Socket, SocketId, outbox::Full, stream::Stream},
+    standing,
+};
+use bytes::Bytes;
+use channel_layer::{ChannelLayer, LayerState, Mailbox, Received};
+use palabre_protocol::{CloseCode, Drain, frame};
+use rooms::Rooms;
+use slab::Slab;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Deliveries that may wait for a worker. At a thousand sockets a delivery that is about 16 s of writing; a worker
+/// further behind repairs from the history.
+pub(crate) const MAILBOX_MAX: usize = 4_096;
+
+/// Deliveries taken before the next write: they are joined into fewer, larger ones.
+const DELIVERIES_A_TURN: usize = 1_024;
+
+/// Over how long the clients of a node that goes away come back.
+const RECONNECT_SPREAD_MS: u64 = 2_000;
+
+pub(crate) struct Worker {
+    pub(crate) layer: Arc<dyn ChannelLayer>,
+    /// The worker's own address, which its rooms are joined by.
+    channel: channel_layer::ChannelName,
+    sockets: RefCell<Slab<Rc<Socket>>>,
+    serial: Cell<u64>,
+    rooms: RefCell<Rooms>,
+    /// Sockets with something to write, each once, in order of arrival: nobody waits for more than one write of
+    /// everybody else.
+    touched: RefCell<VecDeque<Rc<Socket>>>,
+    written: Notify,
+    status: watch::Receiver<LayerState>,
+    /// Sockets that have not said hello, oldest first.
+    newcomers: RefCell<VecDeque<(Instant, SocketId)>>,
+    /// Whatever runs on this thread beside the loop: connections, repairs, drains of blocked sockets.
+    pub(crate) tasks: TaskTracker,
+    draining: Cell<bool>,
+    /// Seconds so far.
+    beat: Cell<usize>,
+}
+
+/// All that wakes a worker; rare first, so that a flood of mail starves nothing.
+enum Event {
+    Drain,
+    LayerChanged,
+    Second,
+    Mail(Received),
+    Write,
+}
+
+impl Worker {
+    /// A worker without sockets, and its mailbox.
+    pub(crate) fn new(layer: Arc<dyn ChannelLayer>) -> (Rc<Self>, Mailbox) {
+        let mailbox = layer.new_channel(MAILBOX_MAX);
+        let worker = Self {
+            channel: mailbox.channel().clone(),
+            status: layer.status(),
+            layer,
+            sockets: RefCell::default(),
+            serial: Cell::new(0),
+            rooms: RefCell::default(),
+            touched: RefCell::default(),
+            written: Notify::new(),
+            newcomers: RefCell::default(),
+            tasks: TaskTracker::new(),
+            draining: Cell::new(false),
+            beat: Cell::new(0),
+        };
+        (Rc::new(worker), mailbox)
+    }
+
+    /// Runs until drained: every connection has ended, or `grace` is over.
+    pub(crate) async fn run(self: Rc<Self>, mut mailbox: Mailbox, drain: CancellationToken, grace: Duration) {
+        let mut status = self.layer.status();
+        let mut seconds = interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut drained_at = None;
+        loop {
+            if drained_at.is_some_and(|at| Instant::now() >= at || self.sockets.borrow().is_empty()) {
+                return;
+            }
+            let event = tokio::select! {
+                biased;
+                () = drain.cancelled(), if drained_at.is_none() => Event::Drain,
+                Ok(()) = status.changed() => Event::LayerChanged,
+                _ = seconds.tick() => Event::Second,
+                received = mailbox.recv(), if drained_at.is_none() => Event::Mail(received),
+                () = self.written.notified() => Event::Write,
+            };
+            match event {
+                Event::Drain => {
+                    drained_at = Some(Instant::now() + grace);
+                    self.drain();
+                }
+                Event::LayerChanged => self.tell_everybody(&standing::frame(&status.borrow_and_update())),
+                Event::Second => self.heartbeat(Instant::now()),
+                // Only a layer that was shut down closes a mailbox.
+                Event::Mail(Received::Closed) => drained_at = Some(Instant::now() + grace),
+                Event::Mail(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN),
+                Event::Write => {}
+            }
+            if self.flush() == flush::Left::Some {
+                // There is more to write: first, whoever is ready may read.
+                self.written.notify_one();
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes a socket in.
+    pub(crate) fn admit(&self, stream: Stream) -> Option<Rc<Socket>> {
+        if self.draining.get() {
+            return None;
+        }
+        let mut sockets = self.sockets.borrow_mut();
+        let entry = sockets.vacant_entry();
+        let id = SocketId { place: entry.key(), serial: self.serial.replace(self.serial.get() + 1) };
+        let address = self.channel.at(&id.to_string()).ok()?;
+        let now = Instant::now();
+        let socket = Rc::new(Socket::new(id, address, stream, now));
+        entry.insert(Rc::clone(&socket));
+        self.newcomers.borrow_mut().push_back((now, id));
+        Some(socket)
+    }
+
+    /// Lets a socket go: it leaves its groups, and its place is free. What is in its outbox is still written.
+    pub(crate) fn release(&self, socket: &Rc<Socket>) {
+        for group in socket.groups.take() {
+            self.leave_room(&group, socket);
+        }
+        let mut sockets = self.sockets.borrow_mut();
+        if sockets.get(socket.id.place).is_some_and(|held| held.id == socket.id) {
+            sockets.remove(socket.id.place);
+        }
+        // The loop may be waiting for the last one.
+        self.written.notify_one();
+    }
+
+    pub(crate) fn socket(&self, id: SocketId) -> Option<Rc<Socket>> {
+        self.sockets.borrow().get(id.place).filter(|socket| socket.id == id).cloned()
+    }
+
+    pub(crate) fn layer_state(&self) -> LayerState {
+        *self.status.borrow()
+    }
+
+    /// Queues whole frames for a socket, to be written before the worker sleeps.
+    pub(crate) fn push(&self, socket: &Rc<Socket>, frames: Bytes) {
+        let pushed = socket.outbox.borrow_mut().push(frames);
+        if pushed == Err(Full) {
+            // Never skipped in silence: it comes back and resumes.
+            socket.close(CloseCode::TooSlow);
+            return;
+        }
+        self.touch(socket);
+    }
+
+    /// Queues the last frame for a socket. If the kernel takes no more, it takes the place of all that has not been
+    /// begun: who is too slow for the rest would not see it either.
+    pub(crate) fn push_close(&self, socket: &Rc<Socket>, code: CloseCode) {
+        let close = frame::close(code);
+        let mut outbox = socket.outbox.borrow_mut();
+        if socket.blocked.get() || outbox.push(close.clone()).is_err() {
+            outbox.end_with(close);
+        }
+        drop(outbox);
+        self.touch(socket);
+    }
+
+    fn touch(&self, socket: &Rc<Socket>) {
+        // A blocked socket is written by the task that waits for it.
+        if !socket.blocked.get() && !socket.touched.replace(true) {
+            let mut touched = self.touched.borrow_mut();
+            if touched.is_empty() {
+                self.written.notify_one();
+            }
+            touched.push_back(Rc::clone(socket));
+        }
+    }
+
+    fn tell_everybody(&self, frame: &Bytes) {
+        for (_, socket) in self.sockets.borrow().iter() {
+            if socket.welcomed.get() {
+                self.push(socket, frame.clone());
+            }
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        for (place, socket) in self.sockets.borrow().iter() {
+            // Spread by place, so that a node's clients do not come back in one moment.
+            let reconnect_ms = (place as u64 * 37) % RECONNECT_SPREAD_MS;
+            self.push(socket, palabre_protocol::encode(&Drain { reconnect_ms }));
+            socket.close(CloseCode::Drain);
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}

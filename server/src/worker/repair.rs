@@ -1,0 +1,77 @@
+//! After a worker's mailbox has overflowed: each room reads from the history what its members were not given.
+//!
+//! Until that is done the room's new messages wait aside, so that nobody sees a later one first. What is gone from the
+//! history as well is a resync, never a silent hole.
+
+use crate::worker::{Worker, fanout::resync};
+use channel_layer::{GroupName, Page, Position, Posted, Recovered, Span};
+use std::{rc::Rc, sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// What one read brings: as much as a history keeps.
+const MESSAGES_MAX: usize = 1_000;
+
+/// Between tries while the history cannot be read.
+const RETRY: Duration = Duration::from_millis(250);
+
+impl Worker {
+    /// Deliveries were lost, and nobody knows of which groups.
+    pub(super) fn repair_everything(self: &Rc<Self>) {
+        let mut rooms = self.rooms.borrow_mut();
+        let groups: Vec<GroupName> =
+            rooms.iter_mut().filter_map(|(group, room)| room.begin_repair().then(|| group.clone())).collect();
+        for group in groups {
+            self.tasks.spawn_local(repair(Rc::clone(self), group));
+        }
+    }
+}
+
+async fn repair(worker: Rc<Worker>, group: GroupName) {
+    loop {
+        // Everybody may have left.
+        let mut position = None;
+        worker.with_room(&group, |room| position = room.position());
+        let Some(position) = position else { return };
+        let read = worker.layer.history(group.clone(), Span::After(position), MESSAGES_MAX).await;
+        let Ok(recovered) = read else {
+            sleep(RETRY).await;
+            continue;
+        };
+        let mut deferred = Vec::new();
+        worker.with_room(&group, |room| deferred = room.end_repair());
+        let page = match recovered {
+            Recovered::All(page) => {
+                for posted in &page.messages {
+                    worker.post_one(posted);
+                }
+                page
+            }
+            Recovered::Gap(reason, page) => {
+                let frame = resync(&group, reason.as_str(), &page);
+                worker.with_room(&group, |room| room.give(&worker, Some(page.head), &frame));
+                page
+            }
+        };
+        if page.more {
+            worker.with_room(&group, |room| {
+                room.begin_repair();
+            });
+        }
+        for posted in later(deferred, &page) {
+            worker.post_one(&posted);
+        }
+        if !page.more {
+            return;
+        }
+    }
+}
+
+/// Of what arrived meanwhile, what the page does not have.
+fn later(mut deferred: Vec<Arc<Posted>>, page: &Page) -> Vec<Arc<Posted>> {
+    let reached = page.messages.last().and_then(|posted| posted.position).unwrap_or(page.head);
+    let reached = if page.more { reached } else { page.head };
+    let covered = |position: Position| position.epoch == reached.epoch && position.offset <= reached.offset;
+    let last = deferred.iter().rposition(|posted| posted.position.is_some_and(covered));
+    deferred.drain(..last.map_or(0, |last| last + 1));
+    deferred
+}

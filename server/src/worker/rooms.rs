@@ -1,0 +1,272 @@
+//! Who is in which group on this worker, and who is about to be.
+//!
+//! A socket that joins is *held* from the moment its history is read until its snapshot is queued: what arrives
+//! meanwhile waits beside it, and what the snapshot has already is dropped. So a joiner sees the snapshot, then each
+//! later message once; and one whose join was cut off was never there.
+
+use crate::{socket::Socket, worker::Worker};
+use bytes::Bytes;
+use channel_layer::{GroupName, Position, Posted};
+use indexmap::IndexMap;
+use palabre_protocol::CloseCode;
+use std::{collections::HashMap, rc::Rc, sync::Arc};
+
+/// Messages that may arrive while a join is under way; more means that its history cannot be read in any useful time.
+const HELD_MAX: usize = 4_096;
+
+/// Messages that may arrive while a room is being repaired; those beyond it are read again.
+const DEFERRED_MAX: usize = 4_096;
+
+#[derive(Default)]
+pub(crate) struct Rooms {
+    rooms: HashMap<GroupName, Room>,
+}
+
+/// One group's sockets on this worker.
+#[derive(Default)]
+pub(crate) struct Room {
+    /// By place: dense to walk, and quick to leave.
+    live: IndexMap<usize, Rc<Socket>>,
+    held: Vec<Held>,
+    /// The last position that the members were given.
+    position: Option<Position>,
+    /// The worker's channel is in the group.
+    added: bool,
+    /// Deliveries since a repair began.
+    deferred: Option<Vec<Arc<Posted>>>,
+}
+
+/// A socket on its way in.
+struct Held {
+    socket: Rc<Socket>,
+    frames: Vec<(Option<Position>, Bytes)>,
+    /// It was a member before: a join again changes no membership, however it ends.
+    was_live: bool,
+    /// Something is missing between its history and what waits here.
+    broken: bool,
+}
+
+impl Rooms {
+    pub(super) fn get_mut(&mut self, group: &GroupName) -> Option<&mut Room> {
+        self.rooms.get_mut(group)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&GroupName, &mut Room)> {
+        self.rooms.iter_mut()
+    }
+}
+
+impl Room {
+    /// Gives everybody a frame that stands at `position`, or nowhere.
+    pub(super) fn give(&mut self, worker: &Worker, position: Option<Position>, frame: &Bytes) {
+        for socket in self.live.values() {
+            worker.push(socket, frame.clone());
+        }
+        for held in &mut self.held {
+            held.keep(position, frame);
+        }
+        self.position = position.or(self.position);
+    }
+
+    /// Gives everybody one piece made of several frames; who is held needs them one by one.
+    pub(super) fn give_piece(
+        &mut self,
+        worker: &Worker,
+        piece: &Bytes,
+        frames: &[(Option<Position>, Bytes)],
+    ) {
+        for socket in self.live.values() {
+            worker.push(socket, piece.clone());
+        }
+        for held in &mut self.held {
+            for (position, frame) in frames {
+                held.keep(*position, frame);
+            }
+        }
+        if let Some((position, _)) = frames.last() {
+            self.position = position.or(self.position);
+        }
+    }
+
+    /// Gives a message to those whom it does not exclude, and `instead` to those whom it does.
+    ///
+    /// An ephemeral one is skipped where it would have to wait.
+    pub(super) fn give_except(
+        &mut self,
+        worker: &Worker,
+        posted: &Posted,
+        frame: &Bytes,
+        instead: Option<&Bytes>,
+    ) {
+        let ephemeral = posted.position.is_none();
+        let for_one = |socket: &Socket| {
+            if posted.except.as_ref() == Some(&socket.address) { instead } else { Some(frame) }
+        };
+        for socket in self.live.values() {
+            if ephemeral && socket.blocked.get() {
+                continue;
+            }
+            if let Some(frame) = for_one(socket) {
+                worker.push(socket, frame.clone());
+            }
+        }
+        for held in &mut self.held {
+            if let (Some(frame), false) = (for_one(&held.socket).cloned(), ephemeral) {
+                held.keep(posted.position, &frame);
+            }
+        }
+        self.position = posted.position.or(self.position);
+    }
+
+    /// Hands an event to every member's consumer.
+    pub(super) fn tell(&self, posted: &Arc<Posted>) {
+        for socket in self.live.values().filter(|socket| posted.except.as_ref() != Some(&socket.address)) {
+            socket.tell(Arc::clone(posted));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.held.is_empty()
+    }
+
+    fn take_held(&mut self, socket: &Socket) -> Option<Held> {
+        let index = self.held.iter().position(|held| held.socket.id == socket.id)?;
+        Some(self.held.swap_remove(index))
+    }
+
+    /// Begins a repair after a loss of deliveries, unless one is under way or nobody can have missed anything.
+    pub(super) fn begin_repair(&mut self) -> bool {
+        if self.position.is_none() {
+            // Nobody was given anything, but a history may have been read for somebody.
+            self.held.iter_mut().for_each(|held| held.broken = true);
+            return false;
+        }
+        let begins = self.deferred.is_none();
+        self.deferred.get_or_insert_default();
+        begins
+    }
+
+    /// Where the members stand.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Ends a repair, and gives what was put aside meanwhile.
+    pub(super) fn end_repair(&mut self) -> Vec<Arc<Posted>> {
+        self.deferred.take().unwrap_or_default()
+    }
+
+    /// Puts a message of the history aside if the room is being repaired.
+    fn defer(&mut self, posted: &Arc<Posted>) -> bool {
+        let Some(deferred) = &mut self.deferred else { return false };
+        if posted.position.is_some() && deferred.len() < DEFERRED_MAX {
+            deferred.push(Arc::clone(posted));
+        }
+        true
+    }
+}
+
+impl Held {
+    fn keep(&mut self, position: Option<Position>, frame: &Bytes) {
+        if self.frames.len() < HELD_MAX {
+            self.frames.push((position, frame.clone()));
+        } else {
+            self.broken = true;
+        }
+    }
+}
+
+impl Worker {
+    /// Whether a socket is a member.
+    pub(crate) fn has_joined(&self, group: &GroupName, socket: &Socket) -> bool {
+        self.rooms.borrow().rooms.get(group).is_some_and(|room| {
+            room.live.contains_key(&socket.id.place)
+                || room.held.iter().any(|held| held.was_live && held.socket.id == socket.id)
+        })
+    }
+
+    /// From now on what arrives in `group` waits for `socket`; says whether the worker hears the group already.
+    pub(crate) fn hold(&self, group: &GroupName, socket: &Rc<Socket>) -> bool {
+        let mut rooms = self.rooms.borrow_mut();
+        let room = rooms.rooms.entry(group.clone()).or_default();
+        let was_live = room.live.swap_remove(&socket.id.place).is_some();
+        let before = room.take_held(socket);
+        let was_live = was_live || before.is_some_and(|held| held.was_live);
+        room.held.push(Held { socket: Rc::clone(socket), frames: Vec::new(), was_live, broken: false });
+        if !socket.groups.borrow().contains(group) {
+            socket.groups.borrow_mut().push(group.clone());
+        }
+        room.added
+    }
+
+    /// Adds the worker's channel to the group.
+    pub(crate) async fn hear(&self, group: &GroupName) -> channel_layer::Result<()> {
+        self.layer.group_add(group.clone(), self.channel.clone()).await?;
+        if let Some(room) = self.rooms.borrow_mut().rooms.get_mut(group) {
+            room.added = true;
+        }
+        Ok(())
+    }
+
+    /// Makes a held socket a member: `snapshot`, which stands at `head`, then what arrived after it.
+    pub(crate) fn admit_to(&self, group: &GroupName, socket: &Rc<Socket>, head: Position, snapshot: Bytes) {
+        let mut rooms = self.rooms.borrow_mut();
+        let Some(room) = rooms.rooms.get_mut(group) else { return };
+        let Some(held) = room.take_held(socket) else { return };
+        if held.broken {
+            // It comes back and reads again; a hole must not go unseen.
+            socket.close(CloseCode::TooSlow);
+        }
+        if !snapshot.is_empty() {
+            self.push(socket, snapshot);
+        }
+        let in_snapshot = |(position, _): &(Option<Position>, Bytes)| {
+            position.is_some_and(|position| position.epoch == head.epoch && position.offset <= head.offset)
+        };
+        let from = held.frames.iter().rposition(in_snapshot).map_or(0, |last| last + 1);
+        for (_, frame) in &held.frames[from..] {
+            self.push(socket, frame.clone());
+        }
+        room.live.insert(socket.id.place, Rc::clone(socket));
+        room.position.get_or_insert(head);
+    }
+
+    /// A join came to nothing: who was a member stays one, and anybody else was never there.
+    pub(crate) fn let_go(&self, group: &GroupName, socket: &Rc<Socket>) {
+        let mut rooms = self.rooms.borrow_mut();
+        let Some(room) = rooms.rooms.get_mut(group) else { return };
+        let Some(held) = room.take_held(socket) else { return };
+        if held.was_live {
+            for (_, frame) in held.frames {
+                self.push(socket, frame);
+            }
+            room.live.insert(socket.id.place, Rc::clone(socket));
+            return;
+        }
+        socket.groups.borrow_mut().retain(|joined| joined != group);
+        self.forget_if_empty(&mut rooms, group);
+    }
+
+    /// Takes a socket out of a group.
+    pub(crate) fn leave_room(&self, group: &GroupName, socket: &Rc<Socket>) {
+        socket.groups.borrow_mut().retain(|joined| joined != group);
+        let mut rooms = self.rooms.borrow_mut();
+        if let Some(room) = rooms.rooms.get_mut(group) {
+            room.live.swap_remove(&socket.id.place);
+            room.take_held(socket);
+            self.forget_if_empty(&mut rooms, group);
+        }
+    }
+
+    fn forget_if_empty(&self, rooms: &mut Rooms, group: &GroupName) {
+        if rooms.rooms.get(group).is_some_and(Room::is_empty) {
+            rooms.rooms.remove(group);
+            self.layer.group_discard(group, &self.channel);
+        }
+    }
+
+    /// Puts a message aside if its room is being repaired; says whether it did.
+    pub(super) fn defer_to_repair(&self, posted: &Arc<Posted>) -> bool {
+        self.rooms.borrow_mut().get_mut(&posted.group).is_some_and(|room| room.defer(posted))
+    }
+}

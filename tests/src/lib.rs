@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What the tests stand on: processes that end with the test, and a client that speaks the protocol.
+//!
+//! Everything goes through public doors: real binaries, real sockets, real Redis, all on loopback. A fixture does not
+//! return errors, it panics and says what came instead: that is how it fails a test. Every wait has a deadline of real
+//! time, so none of this belongs in a test with a paused clock.
+
+#![expect(clippy::missing_panics_doc, reason = "every fixture panics when what a test relies on is not so")]
+
+pub mod client;
+pub mod machine;
+pub mod process;
+pub mod redis;
+
+pub use self::client::Client;
+pub use self::process::HubProcess;
+pub use self::redis::RedisServer;

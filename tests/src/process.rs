@@ -1,0 +1,151 @@
+//! A hub in a process of its own: the real binary, with nothing of the tester's environment and folder.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::machine::{Folder, Signal, end, ended, signal, until};
+
+/// What the hub says once it can be reached, before its address.
+const LISTENING: &str = "listening on http://";
+
+/// A running `palabre`.
+#[derive(Debug)]
+pub struct HubProcess {
+    process: Child,
+    addr: SocketAddr,
+    folder: Folder,
+}
+
+impl HubProcess {
+    /// Starts one with these arguments, on a free port unless they have a `--listen`, and waits until it listens.
+    pub async fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[]).await
+    }
+
+    /// As [`Self::start`], with environment variables besides: for secrets, which have no argument.
+    pub async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let folder = Folder::new("hub");
+        let mut command = Command::new(binary());
+        for (name, _) in std::env::vars_os() {
+            // Settings of whoever runs the tests would be found before the tests' own.
+            if name.to_string_lossy().starts_with("PALABRE_") || name == "REDIS_URL" {
+                command.env_remove(name);
+            }
+        }
+        command.args(args).envs(env.iter().copied()).current_dir(folder.path());
+        if !args.iter().any(|arg| arg.starts_with("--listen")) {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let file =
+            |name| std::fs::File::create(folder.path().join(name)).expect("a fresh folder can be written to");
+        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        let process = command.spawn().expect("the hub's binary starts");
+        let mut hub = Self { process, addr: SocketAddr::from(([127, 0, 0, 1], 0)), folder };
+        hub.addr = until("the hub listens", async || hub.listens_on()).await;
+        hub
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where it takes WebSockets.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}/ws", self.addr)
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has written to stderr so far: its log.
+    pub fn stderr(&self) -> String {
+        self.written("stderr")
+    }
+
+    /// What it has written to stdout so far.
+    pub fn stdout(&self) -> String {
+        self.written("stdout")
+    }
+
+    /// Ends it at once (SIGKILL): sockets break without a word.
+    pub async fn kill(&mut self) {
+        signal(self.pid(), Signal::Kill);
+        ended(&mut self.process).await;
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        signal(self.pid(), Signal::Term);
+        ended(&mut self.process).await
+    }
+
+    fn listens_on(&mut self) -> Option<SocketAddr> {
+        let status = self.process.try_wait().expect("a child of ours can be waited for");
+        let said = self.stderr() + &self.stdout();
+        let addr = address(&said);
+        assert!(status.is_none() || addr.is_some(), "the hub ended with {status:?} and said:\n{said}");
+        addr
+    }
+
+    fn written(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.folder.path().join(name)).expect("the hub's output is in its folder");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for HubProcess {
+    fn drop(&mut self) {
+        end(&mut self.process);
+        if std::thread::panicking() {
+            // The test's own output is shown when it fails; the hub's side of the story belongs beside it.
+            eprint_log(&self.stderr());
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a failing test's output is where its hub's log is looked for")]
+fn eprint_log(log: &str) {
+    eprintln!("--- the hub's log ---\n{log}---");
+}
+
+/// The address after the words that say so, once its line is complete.
+fn address(said: &str) -> Option<SocketAddr> {
+    let (_, after) = said.split_once(LISTENING)?;
+    let (line, _) = after.split_once('\n')?;
+    let end = line.find(|letter: char| !letter.is_ascii_hexdigit() && !"[]:.".contains(letter));
+    line[..end.unwrap_or(line.len())].parse().ok()
+}
+
+/// The binary to test: `PALABRE_BIN`, or the one that was built beside this test.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("PALABRE_BIN") {
+        return PathBuf::from(path);
+    }
+    // A test is target/PROFILE/deps/NAME; the binary stands one folder up.
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let path = test.ancestors().nth(2).expect("a test is two folders deep").join("palabre");
+    assert!(
+        path.is_file(),
+        "{} is missing: build it with `cargo build -p palabre` (and --release if the tests are), or set PALABRE_BIN",
+        path.display()
+    );
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_a_complete_line() {
+        let found = |said| address(said).map(|addr| addr.to_string());
+        assert_eq!(found("INFO listening on http://127.0.0.1:8080\n").as_deref(), Some("127.0.0.1:8080"));
+        assert_eq!(found("listening on http://[::1]:80 mode=memory\nx").as_deref(), Some("[::1]:80"));
+        assert_eq!(found("listening on http://127.0.0.1:80"), None);
+        assert_eq!(found("nothing\n"), None);
+    }
+}

@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn same(a: &Message, b: &Message) -> bool {
-        (a.id, &a.except, &a.body, a.digest) == (b.id, &b.except, &b.body, b.digest)
+        (a.id, &a.except, &a.body, a.digest()) == (b.id, &b.except, &b.body, b.digest())
     }
 
     #[test]

@@ -61,13 +61,13 @@ impl MemoryLayer {
     fn post(&self, name: &GroupName, group: &mut Group, message: Message) -> Result<Position> {
         let tail = tail_of(group, self.epoch);
         if let Some((position, digest)) = tail.find(message.id) {
-            return if digest == message.digest { Ok(position) } else { Err(Error::Conflict) };
+            return if digest == message.digest() { Ok(position) } else { Err(Error::Conflict) };
         }
         if message.floor.is_some_and(|floor| tail.forgets_after(floor)) {
             return Err(Error::Undecided);
         }
         let position = Position { epoch: self.epoch, offset: tail.head().offset + 1 };
-        let digest = message.digest;
+        let digest = message.digest();
         let posted = Posted::new(name.clone(), message, Some(position));
         group.post(Arc::new(posted), digest, Instant::now());
         Ok(position)

@@ -81,9 +81,7 @@ pub enum Retention {
 pub struct Message {
     /// What it is known by, here and in every repeat.
     pub id: MessageId,
-    /// Says whether two messages of one id are the same: a digest of what the sender chose, without what a
-    /// node added (a time, a name).
-    pub digest: u64,
+    digest: Option<u64>,
     /// The position that the sender had at its first try. A repeat older than the index of ids is
     /// [`Undecided`](crate::Error::Undecided) instead of a second copy. `None`: this is the first try.
     pub floor: Option<Position>,
@@ -107,13 +105,20 @@ impl Message {
     }
 
     fn new(id: MessageId, body: Body) -> Self {
-        Self { id, digest: fnv1a(body.data()), floor: None, except: None, body }
+        Self { id, digest: None, floor: None, except: None, body }
+    }
+
+    /// Says whether two messages of one id are the same: a digest of what the sender chose, without what a node
+    /// added (a time, a name). By default the body's.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest.unwrap_or_else(|| fnv1a(self.body.data()))
     }
 
     /// Takes `digest` instead of the body's own, when the body holds what a repeat would not repeat.
     #[must_use]
     pub fn with_digest(self, digest: u64) -> Self {
-        Self { digest, ..self }
+        Self { digest: Some(digest), ..self }
     }
 
     /// A repeat, or a first try whose sender had `floor`.

@@ -1,7 +1,8 @@
 //! The workers of a node: a thread a core, each with its own runtime, and the choice among them.
 //!
-//! A connection goes to the worker that has fewest, and stays there: its socket, its consumers and the fan-out to it are
-//! one thread's business.
+//! A connection stays on its worker: its socket, its consumers and the fan-out to it are one thread's business. Those that
+//! arrive together are put together, as far as the load allows: people of one group often do, and a message whose
+//! members all sit on one worker wakes one thread.
 
 use crate::{
     connection::Doors,
@@ -47,8 +48,13 @@ pub(crate) enum Arrival {
     Upgraded(std::net::TcpStream, Handshake, Bytes),
 }
 
+/// How many connections more than the idlest worker one may have before another takes over.
+const LEAD_MAX: usize = 64;
+
 pub(crate) struct Pool {
     workers: Vec<Entrance>,
+    /// The worker that takes what arrives now.
+    current: AtomicUsize,
     stop: CancellationToken,
 }
 
@@ -97,18 +103,22 @@ impl Pool {
             Ok(Entrance { arrivals, load: Arc::default(), ended })
         };
         let workers = (0..count).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { workers, stop })
+        Ok(Self { workers, current: AtomicUsize::new(0), stop })
     }
 
-    /// Hands a connection to the worker with the fewest. One that no worker has room for is dropped: closed at once
-    /// is better than left to wait.
+    /// Hands a connection to a worker. One that the worker has no room for is dropped: closed at once is better than
+    /// left to wait.
     pub(crate) fn take_in(&self, arrival: Arrival) {
-        let idlest = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
-        if let Some(worker) = idlest {
-            let load = Load::of(&worker.load);
-            if worker.arrivals.try_send((arrival, load)).is_err() {
-                tracing::warn!(event = "worker.full", "a worker takes no more connections for now");
-            }
+        let load_of = |worker: &Entrance| worker.load.load(Ordering::Relaxed);
+        let idlest = (0..self.workers.len()).min_by_key(|index| load_of(&self.workers[*index])).unwrap_or(0);
+        let current = self.current.load(Ordering::Relaxed);
+        let lead = load_of(&self.workers[current]).saturating_sub(load_of(&self.workers[idlest]));
+        let chosen = if lead < LEAD_MAX { current } else { idlest };
+        self.current.store(chosen, Ordering::Relaxed);
+        let worker = &self.workers[chosen];
+        let load = Load::of(&worker.load);
+        if worker.arrivals.try_send((arrival, load)).is_err() {
+            tracing::warn!(event = "worker.full", "a worker takes no more connections for now");
         }
     }
 

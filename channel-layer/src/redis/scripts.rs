@@ -81,7 +81,7 @@ pub(crate) fn publish(
     cmd.arg(keys.channel(group)).arg(epoch.to_string()).arg(&*connections.life).arg(&*connections.node);
     cmd.arg(format!("{}:{}", chain.generation, chain.seq - 1))
         .arg(format!("{}:{}", chain.generation, chain.seq));
-    cmd.arg(&message.id.as_u128().to_be_bytes()[..]).arg(format!("{:016x}", message.digest));
+    cmd.arg(&message.id.as_u128().to_be_bytes()[..]).arg(format!("{:016x}", message.digest()));
     match message.floor {
         Some(floor) => cmd.arg(floor.epoch.to_string()).arg(floor.offset),
         None => cmd.arg("").arg(0),

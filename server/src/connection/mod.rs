@@ -193,6 +193,7 @@ impl Connection {
         let open_max = self.limits(client).open_requests;
         let mut bytes = 0;
         self.more = true;
+        self.socket.heard.set(Instant::now());
         for _ in 0..FRAMES_A_TURN {
             let frame = match self.wire.read(&self.worker, &self.socket) {
                 Frame::Nothing => {
@@ -203,7 +204,6 @@ impl Connection {
                 Frame::Broken(code) => return Some(End::Close(code)),
                 frame => frame,
             };
-            self.socket.heard.set(Instant::now());
             match frame {
                 Frame::Text(text) => {
                     bytes += text.len();

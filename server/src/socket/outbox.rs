@@ -14,6 +14,9 @@ use std::{
 const BYTES_MAX: usize = 1 << 20;
 const PIECES_MAX: usize = 4_096;
 
+/// What is copied into one piece rather than written as several.
+const SMALL_BYTES: usize = 1_024;
+
 /// Pieces in one write; more than wait in practice.
 const SLICES_MAX: usize = 32;
 
@@ -69,9 +72,17 @@ impl Outbox {
     /// The connection is gone.
     pub(crate) fn flush(&mut self, stream: &Stream) -> io::Result<Flushed> {
         while let Some(first) = self.pieces.front() {
-            // A lone piece is the usual case, and `send` is cheaper than `writev`.
             let written = if self.pieces.len() == 1 {
                 stream.try_write(first)
+            } else if self.bytes <= SMALL_BYTES {
+                // `send` is cheaper than `writev`, by more than it costs to copy an ack and a message.
+                let mut small = [0; SMALL_BYTES];
+                let mut end = 0;
+                for piece in &self.pieces {
+                    small[end..end + piece.len()].copy_from_slice(piece);
+                    end += piece.len();
+                }
+                stream.try_write(&small[..end])
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let count = self.pieces.len().min(SLICES_MAX);

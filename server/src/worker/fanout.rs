@@ -8,7 +8,7 @@ use crate::{
     socket::SocketId,
     worker::{Worker, rooms::Room},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
 use palabre_protocol::{Item, Placing, Settled, Snapshot, frame};
 use std::{rc::Rc, sync::Arc};
@@ -19,11 +19,10 @@ const PIECE_BYTES_MAX: usize = 64 << 10;
 /// What a snapshot in a frame may weigh.
 pub(crate) const SNAPSHOT_BYTES_MAX: usize = 256 << 10;
 
-/// Frames of one group on their way to its members.
+/// Neighbours of one group on their way to its members.
 #[derive(Default)]
 struct Piece {
-    group: Option<GroupName>,
-    frames: Vec<(Option<Position>, Bytes)>,
+    messages: Vec<Arc<Posted>>,
     bytes: usize,
 }
 
@@ -57,20 +56,18 @@ impl Worker {
     fn take(self: &Rc<Self>, delivery: Delivery, piece: &mut Piece) {
         match delivery {
             Delivery::Message(posted) => {
-                let shared = posted.except.is_none() && posted.position.is_some();
-                if let (true, Body::Frame(_)) = (shared, &posted.body) {
-                    if self.defer_to_repair(&posted) {
-                        return;
-                    }
-                    if piece.group.as_ref() != Some(&posted.group) || piece.bytes > PIECE_BYTES_MAX {
-                        self.hand_out(piece);
-                        piece.group = Some(posted.group.clone());
-                    }
-                    let frame = rendered(&posted);
-                    piece.bytes += frame.len();
-                    piece.frames.push((posted.position, frame));
-                } else {
+                let is_shared = posted.except.is_none()
+                    && posted.position.is_some()
+                    && matches!(posted.body, Body::Frame(_));
+                let fits = piece.bytes <= PIECE_BYTES_MAX
+                    && piece.messages.last().is_none_or(|last| last.group == posted.group);
+                if !(is_shared && fits) {
                     self.hand_out(piece);
+                }
+                if is_shared {
+                    piece.bytes += posted.body.data().len();
+                    piece.messages.push(posted);
+                } else {
                     self.post_one(&posted);
                 }
             }
@@ -101,26 +98,20 @@ impl Worker {
     }
 
     fn hand_out(&self, piece: &mut Piece) {
-        let Some(group) = piece.group.take() else { return };
-        let joined = match &piece.frames[..] {
-            [(_, one)] => one.clone(),
-            several => {
-                let mut joined = BytesMut::with_capacity(piece.bytes);
-                several.iter().for_each(|(_, frame)| joined.extend_from_slice(frame));
-                joined.freeze()
+        let Some(first) = piece.messages.first() else { return };
+        self.with_room(&first.group, |room| {
+            if !room.defer(&piece.messages) {
+                room.give_all(self, &piece.messages);
             }
-        };
-        self.with_room(&group, |room| room.give_piece(self, &joined, &piece.frames));
-        piece.frames.clear();
+        });
+        piece.messages.clear();
         piece.bytes = 0;
     }
 
     /// One message by itself: to those who get it, and its position to those who do not.
     pub(super) fn post_one(self: &Rc<Self>, posted: &Arc<Posted>) {
-        if self.defer_to_repair(posted) {
-            return;
-        }
         self.with_room(&posted.group, |room| match &posted.body {
+            _ if room.defer(std::slice::from_ref(posted)) => {}
             Body::Event { .. } => {
                 room.tell(posted);
                 if let Some(position) = posted.position {

@@ -4,7 +4,10 @@
 //! meanwhile waits beside it, and what the snapshot has already is dropped. So a joiner sees the snapshot, then each
 //! later message once; and one whose join was cut off was never there.
 
-use crate::{socket::Socket, worker::Worker};
+use crate::{
+    socket::Socket,
+    worker::{Worker, fanout::rendered},
+};
 use bytes::Bytes;
 use channel_layer::{GroupName, Position, Posted};
 use indexmap::IndexMap;
@@ -68,23 +71,25 @@ impl Room {
         self.position = position.or(self.position);
     }
 
-    /// Gives everybody one piece made of several frames; who is held needs them one by one.
-    pub(super) fn give_piece(
-        &mut self,
-        worker: &Worker,
-        piece: &Bytes,
-        frames: &[(Option<Position>, Bytes)],
-    ) {
+    /// Gives everybody some messages: joined into one piece for members, one by one to those who are held.
+    pub(super) fn give_all(&mut self, worker: &Worker, messages: &[Arc<Posted>]) {
+        let piece = match messages {
+            [one] => rendered(one),
+            several => {
+                let frames: Vec<Bytes> = several.iter().map(|posted| rendered(posted)).collect();
+                frames.concat().into()
+            }
+        };
         for socket in self.live.values() {
             worker.push(socket, piece.clone());
         }
         for held in &mut self.held {
-            for (position, frame) in frames {
-                held.keep(*position, frame);
+            for posted in messages {
+                held.keep(posted.position, &rendered(posted));
             }
         }
-        if let Some((position, _)) = frames.last() {
-            self.position = position.or(self.position);
+        if let Some(last) = messages.last() {
+            self.position = last.position.or(self.position);
         }
     }
 
@@ -156,12 +161,12 @@ impl Room {
         self.deferred.take().unwrap_or_default()
     }
 
-    /// Puts a message of the history aside if the room is being repaired.
-    fn defer(&mut self, posted: &Arc<Posted>) -> bool {
+    /// Puts messages aside if the room is being repaired; says whether it is.
+    pub(super) fn defer(&mut self, messages: &[Arc<Posted>]) -> bool {
         let Some(deferred) = &mut self.deferred else { return false };
-        if posted.position.is_some() && deferred.len() < DEFERRED_MAX {
-            deferred.push(Arc::clone(posted));
-        }
+        // What has no position is nothing that a repair could put in order.
+        let kept = messages.iter().filter(|posted| posted.position.is_some());
+        deferred.extend(kept.take(DEFERRED_MAX.saturating_sub(deferred.len())).cloned());
         true
     }
 }
@@ -177,14 +182,6 @@ impl Held {
 }
 
 impl Worker {
-    /// Whether a socket is a member.
-    pub(crate) fn has_joined(&self, group: &GroupName, socket: &Socket) -> bool {
-        self.rooms.borrow().rooms.get(group).is_some_and(|room| {
-            room.live.contains_key(&socket.id.place)
-                || room.held.iter().any(|held| held.was_live && held.socket.id == socket.id)
-        })
-    }
-
     /// From now on what arrives in `group` waits for `socket`; says whether the worker hears the group already.
     pub(crate) fn hold(&self, group: &GroupName, socket: &Rc<Socket>) -> bool {
         let mut rooms = self.rooms.borrow_mut();
@@ -263,10 +260,5 @@ impl Worker {
             rooms.rooms.remove(group);
             self.layer.group_discard(group, &self.channel);
         }
-    }
-
-    /// Puts a message aside if its room is being repaired; says whether it did.
-    pub(super) fn defer_to_repair(&self, posted: &Arc<Posted>) -> bool {
-        self.rooms.borrow_mut().get_mut(&posted.group).is_some_and(|room| room.defer(posted))
     }
 }

@@ -26,6 +26,9 @@ pub mod chat;
 mod observe;
 pub mod people;
 
+pub use channel_layer;
+pub use palabre_protocol as protocol;
+
 pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome};
 pub use hub::{Hub, HubBuilder, StartError};
 pub use layers::layer;

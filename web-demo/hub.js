@@ -11,7 +11,7 @@ import { Room } from './hub/room.js';
 
 const JOINS_MAX = 100; // groups that one join may name
 const UNSETTLED_MAX = 500; // own messages that wait; past that the network is gone for longer than a chat lasts
-const HELD_MAX = 1_000; // live frames kept while what is missing before them is fetched; a hole after them repairs itself
+const HELD_MAX = 1_000; // live frames kept while what is missing before them is fetched; a later one repairs the rest
 const AGAIN_MS = 5_000; // about so long until a join that was refused for the moment is tried again
 const FOR_NOW = ['unavailable', 'rate_limited', 'overloaded'];
 
@@ -158,14 +158,13 @@ export class Hub extends EventTarget {
   }
 
   #welcome({ user, layer, limits }) {
-    const other = this.user && this.user.id !== user.id;
     this.user = user;
     this.limits = limits ?? {};
     if (layer) this.#layer(layer);
-    if (!other) return;
     // A message's id is made of its user too: what one identity sent would be a second message under another.
     for (const [room, entry] of this.#unsettled()) {
-      if (entry.user && entry.user.id !== user.id) this.#fail(room, entry, { code: 'new_identity' });
+      if (entry.since === undefined) entry.user = user;
+      else if (entry.user.id !== user.id) this.#fail(room, entry, { code: 'new_identity' });
     }
   }
 
@@ -287,7 +286,7 @@ export class Hub extends EventTarget {
   #transmit(room, entry) {
     const { clientId, text, state } = entry;
     if (!room.joined || state === 'failed' || this.#sent.has(clientId)) return;
-    if (entry.since === undefined) Object.assign(entry, { since: room.position, user: this.user });
+    if (entry.since === undefined) Object.assign(entry, { since: room.position, user: this.user }); // The first try.
     const frame = { type: 'chat.send', group: room.name, client_id: clientId, text };
     if (entry.since) frame.since = entry.since;
     this.#sent.add(clientId);

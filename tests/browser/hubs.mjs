@@ -14,6 +14,8 @@ import { fileURLToPath } from 'node:url';
 
 const BINARY = process.env.PALABRE_BIN ?? fileURLToPath(new URL('../../target/debug/palabre', import.meta.url));
 const START_MS = 10_000;
+// Nodes that know each other's guests, as those of one cluster do.
+const SECRET = 'known to all nodes of this test';
 
 /**
  * Ends a process by its pid and waits until it is gone.
@@ -48,13 +50,15 @@ export async function redis(t) {
 /**
  * A hub process, stopped when the test is over.
  * @param {import('node:test').TestContext} t
- * @param {string[]} args after `serve --listen …`
+ * @param {{redisUrl?: string, listen?: string}} options
  * @returns {Promise<{url: string, child: import('node:child_process').ChildProcess}>}
  */
-export async function hub(t, ...args) {
+export async function hub(t, { redisUrl, listen = '127.0.0.1:0' } = {}) {
   const cwd = await mkdtemp(path.join(tmpdir(), 'palabre-hub-'));
   const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^(PALABRE_|REDIS_URL$)/.test(key)));
-  const child = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  env.PALABRE_AUTH_SECRET = SECRET;
+  const args = ['serve', '--listen', listen, ...(redisUrl ? ['--redis-url', redisUrl] : [])];
+  const child = spawn(BINARY, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (text) => (log += text));
   t.after(async () => {
@@ -62,7 +66,7 @@ export async function hub(t, ...args) {
     await rm(cwd, { recursive: true, force: true });
   });
   const started = new Promise((resolve, reject) => {
-    child.on('error', (error) => reject(new Error(`${BINARY} does not start; cargo build builds it`, { cause: error })));
+    child.on('error', (cause) => reject(new Error(`${BINARY} does not start; cargo build builds it`, { cause })));
     child.on('exit', (code) => reject(new Error(`${BINARY} ended with ${code} before it listened:\n${log}`)));
     createInterface(child.stdout).on('line', (line) => {
       const url = /^listening on (http:\S+)$/.exec(line)?.[1];

@@ -68,6 +68,11 @@ export class Visitor {
     return this.page.locator('#layer', { hasText: words }).waitFor();
   }
 
+  /** @param {string} group the one that must come to be open */
+  room(group) {
+    return this.page.locator('#room').getByText(`# ${group}`, { exact: true }).waitFor();
+  }
+
   /** By keyboard alone: Tab until the field has the focus. @param {string} id */
   async tabTo(id) {
     for (let steps = 0; steps < 40; steps++) {

@@ -29,8 +29,8 @@ async function conversation(a, b) {
 }
 
 test('two people on two nodes talk, a third reads it later, a reload keeps who one is', async (t) => {
-  const url = await redis(t);
-  const [one, two] = await Promise.all([hub(t, '--redis-url', url), hub(t, '--redis-url', url)]);
+  const redisUrl = await redis(t);
+  const [one, two] = await Promise.all([hub(t, { redisUrl }), hub(t, { redisUrl })]);
   const chrome = await browser(t);
   const [a, b] = await Promise.all([Visitor.open(chrome, one.url), Visitor.open(chrome, two.url, PHONE)]);
   await Promise.all([a.layer('Cluster'), b.layer('Cluster')]);
@@ -55,21 +55,20 @@ test('two people on two nodes talk, a third reads it later, a reload keeps who o
 });
 
 test('a page whose node was killed says so, keeps what is written and sends it once to the next one', async (t) => {
-  const url = await redis(t);
-  const [one, two] = await Promise.all([hub(t, '--redis-url', url), hub(t, '--redis-url', url)]);
+  const redisUrl = await redis(t);
+  const [one, two] = await Promise.all([hub(t, { redisUrl }), hub(t, { redisUrl })]);
   const chrome = await browser(t);
   const [a, b] = await Promise.all([Visitor.open(chrome, one.url), Visitor.open(chrome, two.url)]);
   await Promise.all([a.layer('Cluster'), b.layer('Cluster')]);
   await a.say('before');
   await a.sent('before');
-  const { port } = new URL(one.url);
   await end(one.child, 'SIGKILL');
   await a.connection('Reconnecting');
   await a.say('written while away');
   await b.say('said meanwhile');
   await b.sent('said meanwhile');
 
-  await hub(t, '--redis-url', url, '--listen', `127.0.0.1:${port}`);
+  await hub(t, { redisUrl, listen: new URL(one.url).host });
   await a.connection('Connected');
   await a.sent('written while away');
   await b.sees('written while away');
@@ -94,14 +93,14 @@ test('a link leads to a group, and a group that is not looked at is marked', asy
   const one = await hub(t);
   const chrome = await browser(t);
   const [a, b] = await Promise.all([Visitor.open(chrome, `${one.url}/#garden`), Visitor.open(chrome, one.url)]);
-  assert.equal(await a.page.locator('#room').textContent(), '# garden');
+  await a.room('garden');
   await b.tabTo('group');
   await b.page.keyboard.type('garden');
   await b.page.keyboard.press('Enter');
   await b.say('in the garden');
   await a.sees('in the garden');
   await b.page.locator('#groups a', { hasText: 'lobby' }).press('Enter');
-  assert.equal(await b.page.locator('#room').textContent(), '# lobby');
+  await b.room('lobby');
   await a.say('are you there?');
   await b.page.locator('#groups a', { hasText: 'garden 1 new' }).press('Enter');
   await b.sees('are you there?');

@@ -37,7 +37,7 @@ export function showLayer(badge, banner, { state, mode, scope, since, caught_up 
   const alone = mode !== 'memory' && scope === 'node';
   if (alone) {
     const time = new Date(since).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' });
-    banner.textContent = `Live only on this node since ${time}. Messages from other nodes appear when the link is back.`;
+    banner.textContent = `Live only on this node since ${time}. The other nodes' messages come when the link is back.`;
   } else if (caught_up?.messages > 0) {
     banner.textContent = `The link is back. Messages caught up: ${caught_up.messages}.`;
   }

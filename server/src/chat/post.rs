@@ -11,6 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn send(request: &Request, limits: &Limits, cx: &Context) -> Outcome {
     let asked: Send<'_> = request.body()?;
+    if let Err(Failure(Refusal { code, message })) = post(request, &asked, limits, cx) {
+        let (reference, group) = (request.reference(), Some(&*asked.group));
+        cx.reply(&ErrorFrame { reference, group, code, message: &message });
+    }
+    Ok(())
+}
+
+fn post(request: &Request, asked: &Send<'_>, limits: &Limits, cx: &Context) -> Outcome {
     asked.check(limits)?;
     let group = cx.member_of(&asked.group)?;
     let floor = asked.since.map(from_wire).transpose()?;
@@ -26,7 +34,7 @@ pub(super) fn send(request: &Request, limits: &Limits, cx: &Context) -> Outcome 
     };
     let payload = palabre_protocol::payload(&palabre_protocol::encode(&message));
     let message = Message::frame(id(group.as_str(), &who.id, &asked.client_id), payload)
-        .with_digest(digest(request.kind(), &asked))
+        .with_digest(digest(request.kind(), asked))
         .with_floor(floor);
     // Its place in the order is taken here; only the ack waits.
     let sent = cx.group_send(&group, message, Retention::Kept);

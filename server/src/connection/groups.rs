@@ -34,6 +34,8 @@ impl Member {
         let reads = join.groups.iter().map(|asked| self.read(asked));
         let read = in_time(join_all(reads)).await?;
         for (asked, read) in join.groups.iter().zip(read) {
+            // Snapshots of busy groups are long: a client that takes them in is not too slow.
+            self.cx.room().await?;
             let admitted = match read {
                 Ok(read) => self.admit(reference, read).await?,
                 Err(failure) => Err(failure),

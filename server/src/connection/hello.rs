@@ -54,6 +54,8 @@ impl Connection {
                 features: FEATURES,
             }),
         );
+        // From here on a change of the layer is told; the one in the welcome is the last before.
+        self.socket.welcomed.set(true);
         let (worker, socket) = (self.worker.clone(), self.socket.clone());
         let cx = Context::new(worker, socket, identity, doors.limits.groups);
         let mut consumers = doors.mounts.make(handshake);

@@ -122,7 +122,11 @@ impl Connection {
         let mut client = Client::New(newcomer);
         let end = self.serve(&mut client).await;
         let code = match end {
-            End::Close(code) | End::Gone(code) => code,
+            End::Close(code) => code,
+            End::Gone(code) => {
+                self.socket.outbox.borrow_mut().end();
+                code
+            }
         };
         if let Client::Known(member) = &mut client {
             member.disconnected(code).await;
@@ -244,7 +248,6 @@ impl Connection {
             Client::New(newcomer) => {
                 if let Some(member) = self.hello(newcomer, &request).await? {
                     *client = Client::Known(Box::new(member));
-                    self.socket.welcomed.set(true);
                 }
                 Ok(())
             }
@@ -272,13 +275,16 @@ impl Connection {
         } else {
             self.wire.close(&self.worker, &self.socket, code);
         }
+        self.socket.outbox.borrow_mut().end();
         let answered = async {
             loop {
                 match self.wire.read(&self.worker, &self.socket) {
                     Frame::Nothing => drop(self.socket.stream.readable().await),
-                    Frame::End(_) | Frame::Broken(_) => return,
-                    // What it still asks for comes too late.
-                    Frame::Text(_) | Frame::Binary(_) | Frame::Control => tokio::task::yield_now().await,
+                    Frame::End(_) => return,
+                    // What it still says comes too late.
+                    Frame::Text(_) | Frame::Binary(_) | Frame::Control | Frame::Broken(_) => {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         };

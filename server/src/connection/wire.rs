@@ -19,9 +19,14 @@ use tokio_tungstenite::tungstenite::{
 /// What is read at once. Most messages are shorter, and an idle connection keeps this buffer.
 const READ_BYTES: usize = 2_048;
 
+/// What is read at once of what is not understood any more.
+const DISCARD_BYTES: usize = 16 << 10;
+
 /// One socket's incoming side.
 pub(super) struct Wire {
     context: WebSocketContext,
+    /// The client broke the protocol, so nobody knows where its next message begins.
+    broken: bool,
     /// What the client sent together with its handshake.
     early: Bytes,
 }
@@ -49,12 +54,17 @@ impl Wire {
             .max_write_buffer_size(1 << 10)
             .max_message_size(Some(frame_bytes))
             .max_frame_size(Some(frame_bytes));
-        Self { context: WebSocketContext::new(Role::Server, Some(config)), early }
+        Self { context: WebSocketContext::new(Role::Server, Some(config)), broken: false, early }
     }
 
+    /// The next thing that came in. After [`Frame::Broken`] bytes are only taken off the connection, for one that is
+    /// closed with some of them unread is reset, and the client may never see why.
     pub(super) fn read(&mut self, worker: &Worker, socket: &Rc<Socket>) -> Frame {
         let mut bytes = Through { worker, socket, early: &mut self.early };
-        match self.context.read(&mut bytes) {
+        if self.broken {
+            return discard(&mut bytes);
+        }
+        let frame = match self.context.read(&mut bytes) {
             Ok(Message::Text(text)) => Frame::Text(text),
             Ok(Message::Binary(binary)) => Frame::Binary(binary.len()),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => Frame::Control,
@@ -66,7 +76,9 @@ impl Wire {
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Frame::Broken(CloseCode::TooBig),
             Err(Error::Utf8(_)) => Frame::Broken(CloseCode::InvalidUtf8),
             Err(_) => Frame::Broken(CloseCode::Protocol),
-        }
+        };
+        self.broken = matches!(frame, Frame::Broken(_));
+        frame
     }
 
     /// Says goodbye; reading on ends when the client has answered.
@@ -75,6 +87,15 @@ impl Wire {
         let mut bytes = Through { worker, socket, early: &mut self.early };
         // It may have been closed by the client already, and then there is nothing to say.
         drop(self.context.close(&mut bytes, Some(frame)));
+    }
+}
+
+fn discard(bytes: &mut impl Read) -> Frame {
+    match bytes.read(&mut [0; DISCARD_BYTES]) {
+        Ok(0) => Frame::End(CloseCode::GoingAway),
+        Ok(_) => Frame::Control,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Frame::Nothing,
+        Err(_) => Frame::End(CloseCode::GoingAway),
     }
 }
 

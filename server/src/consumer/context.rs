@@ -70,6 +70,24 @@ impl Context {
         self.worker.push(&self.socket, frame);
     }
 
+    /// Waits until the client has taken so much of what was sent to it that more may be queued.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing.
+    pub(crate) async fn room(&self) -> Result<(), CloseCode> {
+        loop {
+            if let Some(code) = self.socket.closing.get() {
+                return Err(code);
+            }
+            if !self.socket.outbox.borrow().is_half_full() {
+                return Ok(());
+            }
+            // Whatever else this wakes for is looked at again when the request is done.
+            self.socket.wake.notified().await;
+        }
+    }
+
     /// Ends the connection.
     pub fn close(&self, code: CloseCode) {
         self.socket.close(code);

@@ -39,11 +39,16 @@ pub(crate) struct Outbox {
     bytes: usize,
     /// Part of the first piece has been written.
     begun: bool,
+    /// The last word is queued or written: a close frame, after which the standard allows nothing.
+    ended: bool,
 }
 
 impl Outbox {
-    /// Appends whole frames.
+    /// Appends whole frames; after the last word they are dropped.
     pub(crate) fn push(&mut self, frames: Bytes) -> Result<(), Full> {
+        if self.ended {
+            return Ok(());
+        }
         if self.bytes + frames.len() > BYTES_MAX && !self.pieces.is_empty() || self.pieces.len() >= PIECES_MAX
         {
             return Err(Full);
@@ -58,6 +63,12 @@ impl Outbox {
         self.pieces.truncate(usize::from(self.begun));
         self.bytes = self.pieces.iter().map(Bytes::len).sum::<usize>() + frame.len();
         self.pieces.push_back(frame);
+        self.end();
+    }
+
+    /// What is queued now is the last that is written; the connection's writing side ends after it.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Whether so much waits that the client's requests should wait too.
@@ -98,6 +109,9 @@ impl Outbox {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+        if self.ended {
+            stream.end_writing();
         }
         Ok(Flushed::All)
     }

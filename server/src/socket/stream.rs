@@ -2,7 +2,11 @@
 //!
 //! Plain TCP so far. TLS is one more arm here, and nobody else notices.
 
-use std::io::{self, IoSlice};
+use socket2::SockRef;
+use std::{
+    io::{self, IoSlice},
+    net::Shutdown,
+};
 use tokio::{io::Interest, net::TcpStream};
 
 /// The byte stream of one connection.
@@ -49,6 +53,20 @@ impl Stream {
     pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let Self::Plain(tcp) = self;
         tcp.try_write_vectored(pieces)
+    }
+
+    /// Ends the writing side: the client sees the end after all that was written, and may still write itself.
+    pub(crate) fn end_writing(&self) {
+        let Self::Plain(tcp) = self;
+        // A connection that is gone has no side left to end.
+        drop(SockRef::from(tcp).shutdown(Shutdown::Write));
+    }
+
+    /// Ends it at once, in both directions: whoever waits for it wakes and finds out.
+    pub(crate) fn shutdown(&self) {
+        let Self::Plain(tcp) = self;
+        // An error means that it has ended already.
+        SockRef::from(tcp).shutdown(Shutdown::Both).ok();
     }
 
     /// Waits until there may be something to read, or the end. Cancel safe.

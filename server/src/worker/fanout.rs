@@ -79,7 +79,7 @@ impl Worker {
             Delivery::Resync { group, reason, page } => {
                 self.hand_out(piece);
                 let frame = resync(&group, reason.as_str(), &page);
-                self.with_room(&group, |room| room.give(self, Some(page.head), &frame));
+                self.with_room(&group, |room| room.restart(self, page.head, &frame));
             }
             Delivery::Direct { to, message } => {
                 let socket = to.local().and_then(SocketId::read).and_then(|id| self.socket(id));

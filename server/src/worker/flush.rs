@@ -41,9 +41,14 @@ impl Worker {
     }
 
     fn write(self: &Rc<Self>, socket: &Rc<Socket>, now: Instant) {
-        let flushed = socket.outbox.borrow_mut().flush(&socket.stream);
+        let mut outbox = socket.outbox.borrow_mut();
+        let was_half_full = outbox.is_half_full();
+        let flushed = outbox.flush(&socket.stream);
+        drop(outbox);
         socket.spoke.set(now);
         match flushed {
+            // Its requests may have been waiting for room.
+            Ok(Flushed::All) if was_half_full => socket.wake.notify_one(),
             Ok(Flushed::All) => {}
             Ok(Flushed::Blocked) => {
                 socket.blocked.set(true);

@@ -6,6 +6,7 @@
 pub(crate) mod fanout;
 mod flush;
 pub(crate) mod heartbeat;
+mod held;
 mod repair;
 pub(crate) mod rooms;
 
@@ -147,10 +148,14 @@ impl Worker {
         Some(socket)
     }
 
-    /// Lets a socket go: it leaves its groups, and its place is free. What is in its outbox is still written.
+    /// Lets a socket go: it leaves its groups, and its place is free. What is in its outbox is still written, unless
+    /// the kernel has stopped taking it.
     pub(crate) fn release(&self, socket: &Rc<Socket>) {
         for group in socket.groups.take() {
             self.leave_room(&group, socket);
+        }
+        if socket.blocked.get() {
+            socket.stream.shutdown();
         }
         let mut sockets = self.sockets.borrow_mut();
         if sockets.get(socket.id.place).is_some_and(|held| held.id == socket.id) {

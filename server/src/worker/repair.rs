@@ -48,7 +48,7 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
             }
             Recovered::Gap(reason, page) => {
                 let frame = resync(&group, reason.as_str(), &page);
-                worker.with_room(&group, |room| room.give(&worker, Some(page.head), &frame));
+                worker.with_room(&group, |room| room.restart(&worker, page.head, &frame));
                 page
             }
         };

@@ -1,21 +1,22 @@
 //! Who is in which group on this worker, and who is about to be.
 //!
-//! A socket that joins is *held* from the moment its history is read until its snapshot is queued: what arrives
-//! meanwhile waits beside it, and what the snapshot has already is dropped. So a joiner sees the snapshot, then each
-//! later message once; and one whose join was cut off was never there.
+//! A socket that joins is *held* from the moment its history is read until it stands where the members stand: what
+//! arrives meanwhile waits beside it, and what the snapshot has already is dropped. So a joiner sees the snapshot, then
+//! each later message once; and one whose join was cut off was never there.
 
 use crate::{
     socket::Socket,
-    worker::{Worker, fanout::rendered},
+    worker::{
+        Worker,
+        fanout::rendered,
+        held::{Held, covers, is_behind},
+    },
 };
 use bytes::Bytes;
 use channel_layer::{GroupName, Position, Posted};
 use indexmap::IndexMap;
 use palabre_protocol::CloseCode;
 use std::{collections::HashMap, rc::Rc, sync::Arc};
-
-/// Messages that may arrive while a join is under way; more means that its history cannot be read in any useful time.
-const HELD_MAX: usize = 4_096;
 
 /// Messages that may arrive while a room is being repaired; those beyond it are read again.
 const DEFERRED_MAX: usize = 4_096;
@@ -31,22 +32,12 @@ pub(crate) struct Room {
     /// By place: dense to walk, and quick to leave.
     live: IndexMap<usize, Rc<Socket>>,
     held: Vec<Held>,
-    /// The last position that the members were given.
+    /// The last position that all of `live` were given, with everything before it.
     position: Option<Position>,
     /// The worker's channel is in the group.
     added: bool,
     /// Deliveries since a repair began.
     deferred: Option<Vec<Arc<Posted>>>,
-}
-
-/// A socket on its way in.
-struct Held {
-    socket: Rc<Socket>,
-    frames: Vec<(Option<Position>, Bytes)>,
-    /// It was a member before: a join again changes no membership, however it ends.
-    was_live: bool,
-    /// Something is missing between its history and what waits here.
-    broken: bool,
 }
 
 impl Rooms {
@@ -66,13 +57,45 @@ impl Room {
             worker.push(socket, frame.clone());
         }
         for held in &mut self.held {
-            held.keep(position, frame);
+            held.take(worker, position, frame);
         }
-        self.position = position.or(self.position);
+        self.reach(position);
+    }
+
+    /// Gives everybody a snapshot to begin anew from, which stands at `head`: wherever they stood, there they stand now.
+    pub(super) fn restart(&mut self, worker: &Worker, head: Position, frame: &Bytes) {
+        for held in &mut self.held {
+            held.ahead = held.ahead.and(Some(head));
+        }
+        self.position = Some(head);
+        self.reach(Some(head));
+        self.give(worker, None, frame);
+    }
+
+    /// The members were given what stands at `position`; those who were ahead of them may be with them now.
+    fn reach(&mut self, position: Option<Position>) {
+        if position.is_some_and(|position| !self.has(Some(position))) {
+            self.position = position;
+        }
+        let position = self.position;
+        for held in self.held.extract_if(.., |held| held.is_reached(position)) {
+            self.live.insert(held.socket.id.place, held.socket);
+        }
+    }
+
+    /// Whether the members were given what stands at `position`.
+    fn has(&self, position: Option<Position>) -> bool {
+        self.position.is_some_and(|at| covers(at, position))
     }
 
     /// Gives everybody some messages: joined into one piece for members, one by one to those who are held.
     pub(super) fn give_all(&mut self, worker: &Worker, messages: &[Arc<Posted>]) {
+        // The first who joined may have read from the history what still was in the mailbox.
+        let known = messages.iter().take_while(|posted| self.has(posted.position)).count();
+        let messages = &messages[known..];
+        if messages.is_empty() {
+            return;
+        }
         let piece = match messages {
             [one] => rendered(one),
             several => {
@@ -85,12 +108,10 @@ impl Room {
         }
         for held in &mut self.held {
             for posted in messages {
-                held.keep(posted.position, &rendered(posted));
+                held.take(worker, posted.position, &rendered(posted));
             }
         }
-        if let Some(last) = messages.last() {
-            self.position = last.position.or(self.position);
-        }
+        self.reach(messages.last().and_then(|last| last.position));
     }
 
     /// Gives a message to those whom it does not exclude, and `instead` to those whom it does.
@@ -103,6 +124,9 @@ impl Room {
         frame: &Bytes,
         instead: Option<&Bytes>,
     ) {
+        if self.has(posted.position) {
+            return;
+        }
         let ephemeral = posted.position.is_none();
         let for_one = |socket: &Socket| {
             if posted.except.as_ref() == Some(&socket.address) { instead } else { Some(frame) }
@@ -117,15 +141,17 @@ impl Room {
         }
         for held in &mut self.held {
             if let (Some(frame), false) = (for_one(&held.socket).cloned(), ephemeral) {
-                held.keep(posted.position, &frame);
+                held.take(worker, posted.position, &frame);
             }
         }
-        self.position = posted.position.or(self.position);
+        self.reach(posted.position);
     }
 
     /// Hands an event to every member's consumer.
     pub(super) fn tell(&self, posted: &Arc<Posted>) {
-        for socket in self.live.values().filter(|socket| posted.except.as_ref() != Some(&socket.address)) {
+        let ahead = self.held.iter().filter(|held| held.hears(posted)).map(|held| &held.socket);
+        let members = self.live.values().chain(ahead);
+        for socket in members.filter(|socket| posted.except.as_ref() != Some(&socket.address)) {
             socket.tell(Arc::clone(posted));
         }
     }
@@ -171,16 +197,6 @@ impl Room {
     }
 }
 
-impl Held {
-    fn keep(&mut self, position: Option<Position>, frame: &Bytes) {
-        if self.frames.len() < HELD_MAX {
-            self.frames.push((position, frame.clone()));
-        } else {
-            self.broken = true;
-        }
-    }
-}
-
 impl Worker {
     /// From now on what arrives in `group` waits for `socket`; says whether the worker hears the group already.
     pub(crate) fn hold(&self, group: &GroupName, socket: &Rc<Socket>) -> bool {
@@ -188,8 +204,8 @@ impl Worker {
         let room = rooms.rooms.entry(group.clone()).or_default();
         let was_live = room.live.swap_remove(&socket.id.place).is_some();
         let before = room.take_held(socket);
-        let was_live = was_live || before.is_some_and(|held| held.was_live);
-        room.held.push(Held { socket: Rc::clone(socket), frames: Vec::new(), was_live, broken: false });
+        let was_live = was_live || before.is_some_and(|held| held.was_live || held.ahead.is_some());
+        room.held.push(Held::new(socket, was_live));
         if !socket.groups.borrow().contains(group) {
             socket.groups.borrow_mut().push(group.clone());
         }
@@ -209,7 +225,7 @@ impl Worker {
     pub(crate) fn admit_to(&self, group: &GroupName, socket: &Rc<Socket>, head: Position, snapshot: Bytes) {
         let mut rooms = self.rooms.borrow_mut();
         let Some(room) = rooms.rooms.get_mut(group) else { return };
-        let Some(held) = room.take_held(socket) else { return };
+        let Some(mut held) = room.take_held(socket) else { return };
         if held.broken {
             // It comes back and reads again; a hole must not go unseen.
             socket.close(CloseCode::TooSlow);
@@ -217,15 +233,19 @@ impl Worker {
         if !snapshot.is_empty() {
             self.push(socket, snapshot);
         }
-        let in_snapshot = |(position, _): &(Option<Position>, Bytes)| {
-            position.is_some_and(|position| position.epoch == head.epoch && position.offset <= head.offset)
-        };
-        let from = held.frames.iter().rposition(in_snapshot).map_or(0, |last| last + 1);
-        for (_, frame) in &held.frames[from..] {
+        let frames = std::mem::take(&mut held.frames);
+        let from =
+            frames.iter().rposition(|(position, _)| covers(head, *position)).map_or(0, |last| last + 1);
+        for (_, frame) in &frames[from..] {
             self.push(socket, frame.clone());
         }
-        room.live.insert(socket.id.place, Rc::clone(socket));
-        room.position.get_or_insert(head);
+        let at = *room.position.get_or_insert(head);
+        if is_behind(at, head) {
+            held.ahead = Some(head);
+            room.held.push(held);
+        } else {
+            room.live.insert(socket.id.place, Rc::clone(socket));
+        }
     }
 
     /// A join came to nothing: who was a member stays one, and anybody else was never there.

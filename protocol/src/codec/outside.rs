@@ -77,6 +77,11 @@ impl<'de> Visitor<'de> for OutsideVisitor {
 
 /// Is anything in this JSON text inside more than `levels_max` arrays and objects?
 pub(super) fn is_deeper_than(levels_max: usize, text: &str) -> bool {
+    // Whoever opens few brackets cannot nest deeply, and counting them is many times quicker than following them.
+    let opening = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if opening <= levels_max {
+        return false;
+    }
     let mut levels = 0_usize;
     let (mut in_string, mut escaped) = (false, false);
     for byte in text.bytes() {

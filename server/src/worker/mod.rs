@@ -53,7 +53,11 @@ pub(crate) struct Worker {
     /// Sockets with something to write, each once, in order of arrival: nobody waits for more than one write of
     /// everybody else.
     touched: RefCell<VecDeque<Rc<Socket>>>,
+    /// Wakes the loop that writes, and whether that is needed.
     written: Notify,
+    awake: Cell<bool>,
+    /// A draining worker has no sockets left.
+    emptied: Notify,
     status: watch::Receiver<LayerState>,
     /// Sockets that have not said hello, oldest first.
     newcomers: RefCell<VecDeque<(Instant, SocketId)>>,
@@ -64,13 +68,13 @@ pub(crate) struct Worker {
     beat: Cell<usize>,
 }
 
-/// All that wakes a worker; rare first, so that a flood of mail starves nothing.
+/// The rare things that wake a worker.
 enum Event {
     Drain,
+    /// The last socket of a draining worker is gone.
+    Empty,
     LayerChanged,
     Second,
-    Mail(Received),
-    Write,
 }
 
 impl Worker {
@@ -86,6 +90,8 @@ impl Worker {
             rooms: RefCell::default(),
             touched: RefCell::default(),
             written: Notify::new(),
+            awake: Cell::new(false),
+            emptied: Notify::new(),
             newcomers: RefCell::default(),
             tasks: TaskTracker::new(),
             draining: Cell::new(false),
@@ -95,38 +101,59 @@ impl Worker {
     }
 
     /// Runs until drained: every connection has ended, or `grace` is over.
-    pub(crate) async fn run(self: Rc<Self>, mut mailbox: Mailbox, drain: CancellationToken, grace: Duration) {
+    ///
+    /// What is rare is attended to here, and mail and writes by a loop of their own: a look at the rare ones costs
+    /// more than a delivery.
+    pub(crate) async fn run(self: Rc<Self>, mailbox: Mailbox, drain: CancellationToken, grace: Duration) {
+        self.tasks.spawn_local(Rc::clone(&self).deliver_and_write(mailbox));
         let mut status = self.layer.status();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut drained_at = None;
+        let mut ends_at = None;
         loop {
-            if drained_at.is_some_and(|at| Instant::now() >= at || self.sockets.borrow().is_empty()) {
-                return;
-            }
             let event = tokio::select! {
-                biased;
-                () = drain.cancelled(), if drained_at.is_none() => Event::Drain,
+                () = drain.cancelled(), if ends_at.is_none() => Event::Drain,
+                () = self.emptied.notified(), if ends_at.is_some() => Event::Empty,
                 Ok(()) = status.changed() => Event::LayerChanged,
                 _ = seconds.tick() => Event::Second,
-                received = mailbox.recv(), if drained_at.is_none() => Event::Mail(received),
-                () = self.written.notified() => Event::Write,
             };
             match event {
                 Event::Drain => {
-                    drained_at = Some(Instant::now() + grace);
+                    ends_at = Some(Instant::now() + grace);
                     self.drain();
                 }
+                Event::Empty => return,
                 Event::LayerChanged => self.tell_everybody(&standing::frame(&status.borrow_and_update())),
                 Event::Second => self.heartbeat(Instant::now()),
+            }
+            if ends_at.is_some_and(|at| Instant::now() >= at) {
+                return;
+            }
+        }
+    }
+
+    /// The loop on the way of a message: takes what waits, writes for a turn, and sleeps when there is neither.
+    async fn deliver_and_write(self: Rc<Self>, mut mailbox: Mailbox) {
+        loop {
+            self.awake.set(false);
+            let received = if self.touched.borrow().is_empty() {
+                tokio::select! {
+                    biased;
+                    received = mailbox.recv() => Some(received),
+                    () = self.written.notified() => None,
+                }
+            } else {
+                mailbox.try_recv()
+            };
+            self.awake.set(true);
+            match received {
                 // Only a layer that was shut down closes a mailbox.
-                Event::Mail(Received::Closed) => drained_at = Some(Instant::now() + grace),
-                Event::Mail(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN),
-                Event::Write => {}
+                Some(Received::Closed) => self.written.notified().await,
+                Some(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN),
+                None => {}
             }
             if self.flush() == flush::Left::Some {
                 // There is more to write: first, whoever is ready may read.
-                self.written.notify_one();
                 tokio::task::yield_now().await;
             }
         }
@@ -161,8 +188,9 @@ impl Worker {
         if sockets.get(socket.id.place).is_some_and(|held| held.id == socket.id) {
             sockets.remove(socket.id.place);
         }
-        // The loop may be waiting for the last one.
-        self.written.notify_one();
+        if self.draining.get() && sockets.is_empty() {
+            self.emptied.notify_one();
+        }
     }
 
     pub(crate) fn socket(&self, id: SocketId) -> Option<Rc<Socket>> {
@@ -199,11 +227,10 @@ impl Worker {
     fn touch(&self, socket: &Rc<Socket>) {
         // A blocked socket is written by the task that waits for it.
         if !socket.blocked.get() && !socket.touched.replace(true) {
-            let mut touched = self.touched.borrow_mut();
-            if touched.is_empty() {
+            self.touched.borrow_mut().push_back(Rc::clone(socket));
+            if !self.awake.replace(true) {
                 self.written.notify_one();
             }
-            touched.push_back(Rc::clone(socket));
         }
     }
 
@@ -222,6 +249,9 @@ impl Worker {
             let reconnect_ms = (place as u64 * 37) % RECONNECT_SPREAD_MS;
             self.push(socket, palabre_protocol::encode(&Drain { reconnect_ms }));
             socket.close(CloseCode::Drain);
+        }
+        if self.sockets.borrow().is_empty() {
+            self.emptied.notify_one();
         }
     }
 }

@@ -252,6 +252,10 @@ impl Worker {
     pub(crate) fn let_go(&self, group: &GroupName, socket: &Rc<Socket>) {
         let mut rooms = self.rooms.borrow_mut();
         let Some(room) = rooms.rooms.get_mut(group) else { return };
+        if room.held.iter().any(|held| held.socket.id == socket.id && held.ahead.is_some()) {
+            // It came to something: the socket is a member, only not yet where the others stand.
+            return;
+        }
         let Some(held) = room.take_held(socket) else { return };
         if held.was_live {
             for (_, frame) in held.frames {

@@ -51,7 +51,8 @@ pub trait ChannelLayer: Send + Sync + fmt::Debug + 'static {
     /// Takes a channel out of a group: here at once, at the backend late, so that a quick return costs nothing.
     fn group_discard(&self, group: &GroupName, channel: &ChannelName);
 
-    /// Sends to every member, the sender's own included unless `except` names it.
+    /// Sends to every member, the sender's own included. Whom `except` names is said with the delivery, for the owner
+    /// of that member's mailbox to leave it out: everybody's position goes on.
     ///
     /// Takes its place in the order when *called*; the answer tells how far it got. Dropping the answer does not
     /// unsend. A message whose id the history knows is not sent again: the answer is its position.

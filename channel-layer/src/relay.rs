@@ -25,6 +25,9 @@ pub enum LinkError {
     /// The backend answered that it would not.
     #[error("the backend refused: {0}")]
     Refused(String),
+    /// The backend does not hold the group: nobody has opened it, or it has expired since.
+    #[error("the group is not open")]
+    Unopened,
     /// The backend answered something that this version does not understand.
     #[error("the backend's answer makes no sense: {0}")]
     Malformed(&'static str),
@@ -146,6 +149,6 @@ pub trait Relay: Send + Sync + fmt::Debug + 'static {
     /// Ends subscriptions.
     fn unsubscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()>;
 
-    /// Reads a part of an opened group's history.
+    /// Reads a part of an opened group's history; [`LinkError::Unopened`] when the backend does not hold it.
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered>;
 }

@@ -168,8 +168,7 @@ pub(crate) fn meta(answer: Value) -> Result<Meta, LinkError> {
         Some(value) => read::<String>(value.clone()).map(Some),
         None => Ok(None),
     };
-    let gone = LinkError::Malformed("a group that is not open");
-    let epoch: Epoch = parse(&text("e")?.ok_or(gone)?)?;
+    let epoch: Epoch = parse(&text("e")?.ok_or(LinkError::Unopened)?)?;
     let offset = parse(&text("o")?.unwrap_or_default())?;
     let trimmed = match text("t")? {
         Some(label) => parse(label.split_once(':').map_or("", |(_, offset)| offset))?,

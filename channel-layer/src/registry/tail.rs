@@ -115,9 +115,9 @@ impl Tail {
         self.expire(now);
     }
 
-    /// Passes over an offset of which there is nothing to keep.
+    /// Passes over what comes up to an offset and is not to be kept; never goes back.
     pub(crate) fn pass(&mut self, offset: u64) {
-        self.head = offset;
+        self.head = self.head.max(offset);
     }
 
     fn expire(&mut self, now: Instant) {
@@ -154,6 +154,8 @@ impl Tail {
         };
         let gap = |reason| TailRead::Here(Recovered::Gap(reason, self.latest(messages_max)));
         match self.lineage.resume(known, self.head) {
+            // A copy may be behind: the position can come from another node, or from an answer that was quicker.
+            Err(_) if self.before != Before::Forgotten => TailRead::Elsewhere,
             Err(reason) => gap(reason),
             Ok(after) if after >= self.start => {
                 TailRead::Here(Recovered::All(self.after(after, messages_max)))
@@ -249,6 +251,13 @@ mod tests {
         assert_eq!(after(&mut tail, at(1)), None);
         assert_eq!(offsets(tail.read(Span::Latest, 4, Instant::now())), None);
         assert_eq!(offsets(tail.read(Span::Latest, 3, Instant::now())), Some((None, vec![3, 4, 5], true)));
+    }
+
+    #[test]
+    fn a_copy_that_may_be_behind_refuses_no_position() {
+        let mut tail = filled(1..=2, Before::Nothing);
+        assert_eq!(after(&mut tail, at(3)), None, "the answer to a send can be here before its copy");
+        assert_eq!(after(&mut tail, Position { epoch: epoch(9), offset: 1 }), None);
     }
 
     #[test]

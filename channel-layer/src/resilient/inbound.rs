@@ -76,6 +76,10 @@ impl Inbound {
             self.registry.existing(name, |group| group.fan_out(&Delivery::Message(Arc::new(posted))));
             return Need::Nothing;
         };
+        // The last pushes of a group that was just left have nobody to wait for.
+        if !self.readers.contains_key(name) && self.registry.existing(name, |_| ()).is_none() {
+            return Need::Nothing;
+        }
         let reader = self.readers.entry(name.clone()).or_default();
         if reader.stage != Stage::Live {
             reader.hold(position, message);
@@ -110,8 +114,17 @@ impl Inbound {
 
     /// Takes the answer of a read.
     pub(crate) fn read(&mut self, name: &GroupName, recovered: Recovered) -> Need {
-        let more = self.registry.existing(name, |group| take(name, group, None, recovered));
-        self.go_on(name, more.unwrap_or(false))
+        let epoch = recovered.page().head.epoch;
+        if self.head(name).is_some_and(|head| head.epoch != epoch) {
+            // Only an opening knows how this node's epoch and that one hang together.
+            self.unsync(name);
+            return Need::Open;
+        }
+        match self.registry.existing(name, |group| take(name, group, None, recovered)) {
+            Some(more) => self.go_on(name, more),
+            // It was left meanwhile.
+            None => Need::Nothing,
+        }
     }
 
     fn go_on(&mut self, name: &GroupName, more: bool) -> Need {
@@ -133,7 +146,8 @@ impl Inbound {
         Need::Nothing
     }
 
-    fn unsync(&mut self, name: &GroupName) {
+    /// The group has to be opened again before it goes on.
+    pub(crate) fn unsync(&mut self, name: &GroupName) {
         if let Some(reader) = self.readers.get_mut(name) {
             reader.stage = Stage::Unsynced;
         }
@@ -192,6 +206,10 @@ fn step(name: &GroupName, group: &mut Group, position: Position, message: Messag
 /// Hands out a message of the history, or only its position to those who have it already.
 fn post(group: &mut Group, posted: Arc<Posted>) {
     let (Some(tail), Some(position)) = (&mut group.tail, posted.position) else { return };
+    if position.offset <= tail.head().offset {
+        // A read was overtaken: by an opening, or by another read.
+        return;
+    }
     if tail.find(posted.id).is_some() {
         tail.pass(position.offset);
         group.fan_out(&Delivery::Placed { group: posted.group.clone(), id: posted.id, position });
@@ -250,4 +268,91 @@ fn copy(lineage: Lineage, page: &Page) -> Tail {
     }
     tail.pass(page.head.offset);
     tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        mailbox::{Mailbox, Received},
+        message::MessageId,
+        position::Epoch,
+    };
+
+    fn at(epoch: u64, offset: u64) -> Position {
+        Position { epoch: Epoch::from_u64(epoch).unwrap(), offset }
+    }
+
+    fn message(offset: u64) -> Message {
+        Message::frame(MessageId::from_u128(offset.into()), "{}")
+    }
+
+    fn page(epoch: u64, offsets: std::ops::RangeInclusive<u64>) -> Recovered {
+        let posted = |offset| Arc::new(Posted::new(name(), message(offset), Some(at(epoch, offset))));
+        let head = at(epoch, *offsets.end());
+        Recovered::All(Page { messages: offsets.map(posted).collect(), head, more: false })
+    }
+
+    fn name() -> GroupName {
+        "g".parse().unwrap()
+    }
+
+    /// A group at offset 10 of epoch 1, with a member.
+    fn live() -> (Inbound, Mailbox) {
+        let registry = Registry::new();
+        let mailbox = registry.new_channel(64);
+        registry.add(&name(), mailbox.channel()).unwrap();
+        let mut inbound = Inbound::new(registry);
+        let lineage = Lineage::of(at(1, 10).epoch);
+        assert_eq!(inbound.opened(&name(), &lineage, page(1, 1..=10)), Need::Nothing);
+        (inbound, mailbox)
+    }
+
+    fn delivered(mailbox: &mut Mailbox) -> Vec<u64> {
+        let next = || match mailbox.try_recv()? {
+            Received::Delivery(Delivery::Message(posted)) => Some(posted.position.unwrap().offset),
+            other => panic!("{other:?}"),
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn what_a_jump_left_out_comes_before_what_showed_it() {
+        let (mut inbound, mut mailbox) = live();
+        assert_eq!(inbound.accept(&name(), Some(at(1, 13)), message(13)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(&name(), Some(at(1, 14)), message(14)), Need::Nothing);
+        assert!(delivered(&mut mailbox).is_empty());
+        assert_eq!(inbound.read(&name(), page(1, 11..=13)), Need::Nothing);
+        assert_eq!(delivered(&mut mailbox), [11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn a_read_that_was_overtaken_brings_nothing_twice_and_moves_nothing_back() {
+        let (mut inbound, mut mailbox) = live();
+        assert_eq!(inbound.accept(&name(), Some(at(1, 12)), message(12)), Need::Read(at(1, 10)));
+        let lineage = Lineage::of(at(1, 10).epoch);
+        assert_eq!(inbound.opened(&name(), &lineage, page(1, 11..=13)), Need::Nothing);
+        assert_eq!(inbound.read(&name(), page(1, 11..=12)), Need::Nothing);
+        assert_eq!(inbound.accept(&name(), Some(at(1, 14)), message(14)), Need::Nothing);
+        assert_eq!(delivered(&mut mailbox), [11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn a_read_from_an_epoch_that_this_node_does_not_know_asks_for_an_opening() {
+        let (mut inbound, mut mailbox) = live();
+        assert_eq!(inbound.accept(&name(), Some(at(1, 12)), message(12)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.read(&name(), page(2, 11..=12)), Need::Open);
+        assert!(delivered(&mut mailbox).is_empty());
+    }
+
+    #[test]
+    fn a_group_that_was_left_keeps_nothing() {
+        let (mut inbound, mailbox) = live();
+        drop(mailbox);
+        assert!(inbound.registry.remove_if_empty(&name()));
+        inbound.forget(&name());
+        assert_eq!(inbound.accept(&name(), Some(at(1, 11)), message(11)), Need::Nothing);
+        assert_eq!(inbound.read(&name(), page(1, 11..=11)), Need::Nothing);
+        assert!(inbound.readers.is_empty());
+    }
 }

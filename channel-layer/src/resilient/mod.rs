@@ -67,6 +67,7 @@ pub struct ResilientLayer {
 enum Command {
     Publish(Pending),
     Join(GroupName, oneshot::Sender<()>),
+    Open(GroupName, oneshot::Sender<()>),
 }
 
 impl ResilientLayer {
@@ -89,6 +90,7 @@ impl ResilientLayer {
             publishing: false,
             subscribing: false,
             unopened: BTreeSet::new(),
+            opens: Vec::new(),
             generation: 0,
             link: None,
             linked_at: None,
@@ -99,7 +101,12 @@ impl ResilientLayer {
         Self { registry, relay, commands, status, deadline, stop, tasks }
     }
 
+    fn open(&self) -> Result<()> {
+        if self.stop.is_cancelled() { Err(Error::Closed) } else { Ok(()) }
+    }
+
     fn command(&self, command: Command) -> Result<()> {
+        self.open()?;
         self.commands.try_send(command).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Closed,
@@ -132,6 +139,9 @@ impl ChannelLayer for ResilientLayer {
     }
 
     fn send(&self, to: ChannelName, message: Message) -> Answer<()> {
+        if let Err(closed) = self.open() {
+            return ready(Err(closed)).boxed();
+        }
         if to.node() == self.registry.node() {
             return ready(self.registry.deliver(to, message)).boxed();
         }
@@ -147,7 +157,7 @@ impl ChannelLayer for ResilientLayer {
     }
 
     fn group_add(&self, group: GroupName, channel: ChannelName) -> Answer<()> {
-        match self.registry.add(&group, &channel) {
+        match self.open().and_then(|()| self.registry.add(&group, &channel)) {
             Ok(true) => ready(Ok(())).boxed(),
             Ok(false) => {
                 let (answer, answered) = oneshot::channel();
@@ -172,6 +182,9 @@ impl ChannelLayer for ResilientLayer {
     }
 
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
+        if let Err(closed) = self.open() {
+            return ready(Err(closed)).boxed();
+        }
         let read = self.registry.existing(&group, |group| match &mut group.tail {
             Some(tail) if group.synced => tail.read(span, messages_max, Instant::now()),
             _ => TailRead::Elsewhere,
@@ -179,15 +192,20 @@ impl ChannelLayer for ResilientLayer {
         if let Some(TailRead::Here(recovered)) = read {
             return ready(Ok(recovered)).boxed();
         }
-        let relay = Arc::clone(&self.relay);
+        let (relay, commands) = (Arc::clone(&self.relay), self.commands.downgrade());
         let deadline = Instant::now() + self.deadline;
-        async move {
-            match timeout_at(deadline, relay.read(group, span, messages_max)).await {
-                Ok(Ok(recovered)) => Ok(recovered),
-                Ok(Err(_)) | Err(_) => Err(Error::Unavailable),
+        let read = async move {
+            match relay.read(group.clone(), span, messages_max).await {
+                Err(LinkError::Unopened) => {}
+                read => return read.ok(),
             }
-        }
-        .boxed()
+            // It was quiet for so long that the backend has forgotten it, or nobody has used it yet.
+            let (answer, opened) = oneshot::channel();
+            commands.upgrade()?.try_send(Command::Open(group.clone(), answer)).ok()?;
+            opened.await.ok()?;
+            relay.read(group, span, messages_max).await.ok()
+        };
+        async move { timeout_at(deadline, read).await.ok().flatten().ok_or(Error::Unavailable) }.boxed()
     }
 
     fn status(&self) -> watch::Receiver<LayerState> {
@@ -243,6 +261,8 @@ struct Owner {
     subscribing: bool,
     /// Groups to be opened before their publishes, or their members, can go on.
     unopened: BTreeSet<GroupName>,
+    /// Readers that wait for an opening.
+    opens: Vec<(GroupName, oneshot::Sender<()>)>,
     generation: u64,
     link: Option<Link>,
     linked_at: Option<Instant>,
@@ -311,6 +331,12 @@ impl Owner {
         match command {
             Command::Publish(pending) => self.publisher.push(pending, Instant::now()),
             Command::Join(group, answer) => self.subscriptions.join(group, answer),
+            Command::Open(group, answer) => {
+                // Those who stopped waiting ask again, and would pile up during an outage.
+                self.opens.retain(|(_, answer)| !answer.is_closed());
+                self.opens.push((group.clone(), answer));
+                self.unopened.insert(group);
+            }
         }
     }
 
@@ -378,6 +404,11 @@ impl Owner {
                 let need = self.inbound.read(&group, recovered);
                 return self.need(group, need);
             }
+            Done::Read(group, Err(LinkError::Unopened)) => {
+                self.inbound.unsync(&group);
+                self.unopened.insert(group);
+                return;
+            }
             Done::Subscribed(_, Err(why))
             | Done::Unsubscribed(Err(why))
             | Done::Opened(_, _, Err(why))
@@ -405,6 +436,7 @@ impl Owner {
         self.flights = FuturesUnordered::new();
         (self.publishing, self.subscribing) = (false, false);
         self.unopened.clear();
+        self.opens.clear();
         self.publisher.lose();
         self.subscriptions.lose();
         self.inbound.lose();
@@ -420,6 +452,9 @@ impl Owner {
                 let need = self.inbound.opened(&group, &lineage, recovered);
                 self.need(group.clone(), need);
                 self.subscriptions.opened(&group);
+            }
+            for (_, answer) in self.opens.extract_if(.., |(opened, _)| *opened == group) {
+                let _gone = answer.send(());
             }
         }
     }

@@ -15,6 +15,9 @@ pub enum Error {
     /// A queue of this node is full; nothing was done.
     #[error("the channel layer is overloaded")]
     Overloaded,
+    /// The message's body is over [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX).
+    #[error("the message is too large")]
+    TooLarge,
     /// Another message has this id.
     #[error("another message has this id")]
     Conflict,

@@ -74,7 +74,7 @@ impl MemoryLayer {
     }
 
     fn send_now(&self, name: &GroupName, message: Message, retention: Retention) -> Result<Sent> {
-        self.open()?;
+        self.open().and_then(|()| message.check())?;
         let id = message.id;
         let position = self.registry.with(name, |group| match retention {
             Retention::Kept => self.post(name, group, message).map(Some),
@@ -108,7 +108,8 @@ impl ChannelLayer for MemoryLayer {
     }
 
     fn send(&self, to: ChannelName, message: Message) -> Answer<()> {
-        ready(self.open().and_then(|()| self.registry.deliver(to, message))).boxed()
+        let sent = self.open().and_then(|()| message.check());
+        ready(sent.and_then(|()| self.registry.deliver(to, message))).boxed()
     }
 
     fn group_add(&self, group: GroupName, channel: ChannelName) -> Answer<()> {

@@ -1,6 +1,6 @@
 //! What is sent: a body, its id, and what the sender knew.
 
-use crate::{name::ChannelName, position::Position};
+use crate::{error::Error, name::ChannelName, position::Position};
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
 
@@ -42,6 +42,9 @@ impl fmt::Debug for MessageId {
         write!(f, "MessageId({self})")
     }
 }
+
+/// The largest body. What is larger than this is a file, not a message.
+pub const BODY_BYTES_MAX: usize = 512 << 10;
 
 /// Opaque to the layer. Which of the two it is, the sender chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +122,15 @@ impl Message {
     #[must_use]
     pub fn with_digest(self, digest: u64) -> Self {
         Self { digest: Some(digest), ..self }
+    }
+
+    /// Whether a backend can carry it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.body.data().len() > BODY_BYTES_MAX { Err(Error::TooLarge) } else { Ok(()) }
     }
 
     /// A repeat, or a first try whose sender had `floor`.

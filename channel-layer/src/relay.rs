@@ -62,6 +62,8 @@ pub enum Incoming {
         /// The message.
         message: Message,
     },
+    /// Some arrivals were dropped, because the reader was too slow for them: read what may be missing.
+    Dropped,
     /// The link has ended; nothing follows.
     Ended(LinkError),
 }

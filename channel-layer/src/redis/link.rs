@@ -14,7 +14,10 @@ use redis::{
 };
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -73,6 +76,8 @@ pub(crate) fn client(url: &str) -> Result<Client, LinkError> {
 pub(crate) struct Watched {
     pub(crate) connections: Connections,
     arrivals: mpsc::Sender<Incoming>,
+    /// Arrivals were dropped since the reader was last told.
+    dropped: Arc<AtomicBool>,
 }
 
 pub(crate) async fn connect(
@@ -82,13 +87,15 @@ pub(crate) async fn connect(
     arrivals: mpsc::Sender<Incoming>,
 ) -> Result<Watched, LinkError> {
     let ended = CancellationToken::new();
-    let mut commands = open(client, on_push(keys, &arrivals, &ended)).await?;
-    let mut pushes = open(client, on_push(keys, &arrivals, &ended)).await?;
+    let dropped = Arc::new(AtomicBool::new(false));
+    let on_push = || on_push(keys.clone(), arrivals.clone(), Arc::clone(&dropped), ended.clone());
+    let mut commands = open(client, on_push()).await?;
+    let mut pushes = open(client, on_push()).await?;
     let life = life(&mut commands).await?;
     let scripts = Scripts::load(&mut commands).await?;
     answer(pushes.subscribe(keys.node(node))).await?;
     let connections = Connections { commands, pushes, life: life.into(), node: node.into(), scripts, ended };
-    Ok(Watched { connections, arrivals })
+    Ok(Watched { connections, arrivals, dropped })
 }
 
 async fn open(
@@ -103,16 +110,16 @@ async fn open(
 }
 
 fn on_push(
-    keys: &Keys,
-    arrivals: &mpsc::Sender<Incoming>,
-    ended: &CancellationToken,
-) -> impl Fn(PushInfo) -> Result<(), LinkError> + Send + Sync + use<> {
-    let (keys, arrivals, ended) = (keys.clone(), arrivals.clone(), ended.clone());
+    keys: Keys,
+    arrivals: mpsc::Sender<Incoming>,
+    dropped: Arc<AtomicBool>,
+    ended: CancellationToken,
+) -> impl Fn(PushInfo) -> Result<(), LinkError> + Send + Sync {
     move |push| {
         match push.kind {
             PushKind::Disconnection => ended.cancel(),
             PushKind::Message => match subscriber::read(&keys, push.data) {
-                Some(arrival) => hand_over(&arrivals, arrival),
+                Some(arrival) => hand_over(&arrivals, &dropped, arrival),
                 None => tracing::warn!(
                     event = "layer.envelope.malformed",
                     "dropped a message that is none of ours"
@@ -145,7 +152,7 @@ async fn life(commands: &mut MultiplexedConnection) -> Result<String, LinkError>
 impl Watched {
     /// Asks both connections for a sign of life until one gives none, then says that the link has ended.
     pub(crate) async fn watch(self, present: Arc<Mutex<Option<Connections>>>) {
-        let Self { connections, arrivals } = self;
+        let Self { connections, arrivals, dropped } = self;
         let ended = connections.ended.clone();
         let (mut commands, mut pushes) = (connections.commands(), connections.pushes());
         // From here on, who replaces the present connections, or drops the relay, ends these.
@@ -157,6 +164,9 @@ impl Watched {
                 () = ended.cancelled() => break LinkError::Closed("Redis closed a connection".to_owned()),
                 () = arrivals.closed() => return forget(&present, &ended),
                 _ = ticks.tick() => {}
+            }
+            if dropped.swap(false, Ordering::AcqRel) && arrivals.send(Incoming::Dropped).await.is_err() {
+                return forget(&present, &ended);
             }
             let alive = async {
                 answer(redis::cmd("PING").query_async::<()>(&mut commands)).await?;

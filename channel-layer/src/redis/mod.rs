@@ -21,7 +21,10 @@ use keys::Keys;
 use link::{Connections, INCOMING_MAX};
 use redis::Value;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -247,13 +250,10 @@ impl Drop for RedisRelay {
     }
 }
 
-/// Hands an arrival over without waiting. When the reader is too slow it is dropped here, which shows as a jump in the
-/// offsets and is repaired from the stream; a direct message is gone, as its contract says.
-fn hand_over(arrivals: &mpsc::Sender<Incoming>, arrival: Incoming) {
+/// Hands an arrival over without waiting. When the reader is too slow it is dropped, and `dropped` says so until the
+/// reader has been told.
+fn hand_over(arrivals: &mpsc::Sender<Incoming>, dropped: &AtomicBool, arrival: Incoming) {
     if let Err(mpsc::error::TrySendError::Full(_)) = arrivals.try_send(arrival) {
-        tracing::debug!(
-            event = "layer.redis.push_dropped",
-            "the node does not keep up with what Redis pushes"
-        );
+        dropped.store(true, Ordering::Release);
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     delivery::Posted,
     envelope,
     history::{GapReason, Lineage, Page, PastEpoch, Recovered},
+    message::{Message, MessageId},
     name::GroupName,
     position::{Epoch, Position},
     redis::{
@@ -30,6 +31,9 @@ const IDS_MAX: usize = 12_000;
 
 /// What an opening reads when the node has nothing of the group yet.
 const LATEST_MAX: usize = 100;
+
+/// The kind of an event that stands for what cannot be read.
+const UNREADABLE: &str = "unreadable";
 
 /// The names under which a Redis process knows the scripts.
 #[derive(Clone)]
@@ -188,21 +192,27 @@ fn past_epoch(epoch: &str, marks: &str) -> Result<PastEpoch, LinkError> {
     Ok(PastEpoch { epoch: parse(epoch)?, base: parse(base)?, high: parse(high)? })
 }
 
-/// The entries of a stream, in the order in which they came. One that this version cannot read is passed over, as an
-/// entry that was dropped is.
+/// The entries of a stream, in the order in which they came.
+///
+/// One that this version cannot read becomes an event that no consumer knows: nobody is shown it, and everybody's
+/// position moves past it.
 pub(crate) fn entries(group: &GroupName, answer: Value) -> Result<Vec<Arc<Posted>>, LinkError> {
     let entries: Vec<(String, Vec<Value>)> = read(answer)?;
-    let posted = |(id, fields): (String, Vec<Value>)| {
-        let fields: HashMap<String, Bytes> = fields.chunks_exact(2).filter_map(field).collect();
-        let epoch = std::str::from_utf8(fields.get("e")?).ok()?.parse().ok()?;
-        let offset = id.strip_suffix("-0")?.parse().ok()?;
-        if fields.get("k")? != "msg" {
-            return None;
-        }
-        let message = envelope::decode(fields.get("b")?.clone()).ok()?;
-        Some(Arc::new(Posted::new(group.clone(), message, Some(Position { epoch, offset }))))
+    Ok(entries.into_iter().filter_map(|(id, fields)| entry(group, &id, &fields)).collect())
+}
+
+/// One entry; `None` when it is none that a hub writes.
+fn entry(group: &GroupName, id: &str, fields: &[Value]) -> Option<Arc<Posted>> {
+    let fields: HashMap<String, Bytes> = fields.chunks_exact(2).filter_map(field).collect();
+    let text = |name| fields.get(name).and_then(|value| std::str::from_utf8(value).ok());
+    let epoch = text("e")?.parse().ok()?;
+    let offset = id.strip_suffix("-0")?.parse().ok()?;
+    let message = match (text("k"), fields.get("b").cloned()) {
+        (Some("msg"), Some(envelope)) => envelope::decode(envelope).ok(),
+        _ => None,
     };
-    Ok(entries.into_iter().filter_map(posted).collect())
+    let message = message.unwrap_or_else(|| Message::event(MessageId::random(), UNREADABLE, ""));
+    Some(Arc::new(Posted::new(group.clone(), message, Some(Position { epoch, offset }))))
 }
 
 fn field(pair: &[Value]) -> Option<(String, Bytes)> {

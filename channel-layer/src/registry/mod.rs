@@ -19,7 +19,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tail::Tail;
@@ -43,6 +43,7 @@ pub(crate) struct Registry {
     rings: Mutex<HashMap<ChannelName, Ring>>,
     hasher: RandomState,
     mailboxes: AtomicU64,
+    closed: AtomicBool,
 }
 
 /// One group on this node.
@@ -85,6 +86,7 @@ impl Registry {
             rings: Mutex::default(),
             hasher: RandomState::new(),
             mailboxes: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -96,8 +98,10 @@ impl Registry {
         let number = self.mailboxes.fetch_add(1, Ordering::Relaxed);
         let channel: ChannelName =
             format!("{}.{number}", self.node).parse().expect("hexadecimal digits, a dot and a number");
-        let (ring, reader) = broadcast::channel(capacity);
-        self.rings().insert(channel.clone(), ring);
+        let (ring, reader) = broadcast::channel(capacity.max(1));
+        if !self.closed.load(Ordering::Acquire) {
+            self.rings().insert(channel.clone(), ring);
+        }
         Mailbox::new(channel, reader, Arc::clone(self))
     }
 
@@ -167,6 +171,7 @@ impl Registry {
 
     /// Ends every mailbox: its reader gets what waits, then [`Closed`](crate::Received::Closed).
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         self.rings().clear();
         for shard in &self.shards {
             lock(shard).clear();

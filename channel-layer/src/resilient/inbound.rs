@@ -154,6 +154,18 @@ impl Inbound {
         self.registry.existing(name, |group| group.synced = false);
     }
 
+    /// Arrivals were lost: every group that is in step may lack its last ones.
+    pub(crate) fn doubt(&mut self) -> Vec<(GroupName, Need)> {
+        let live: Vec<GroupName> = (self.readers.iter_mut())
+            .filter(|(_, reader)| reader.stage == Stage::Live)
+            .map(|(name, reader)| {
+                reader.stage = Stage::Reading;
+                name.clone()
+            })
+            .collect();
+        live.into_iter().filter_map(|name| self.head(&name).map(|head| (name, Need::Read(head)))).collect()
+    }
+
     /// The link is lost: no group is in step until it has been opened again.
     pub(crate) fn lose(&mut self) {
         for (name, reader) in &mut self.readers {

@@ -38,6 +38,7 @@ impl From<channel_layer::Error> for Failure {
         let code = match &error {
             Error::Unavailable | Error::Closed => ErrorCode::Unavailable,
             Error::Overloaded => ErrorCode::Overloaded,
+            Error::TooLarge => ErrorCode::TooLarge,
             Error::Conflict => ErrorCode::Conflict,
             Error::Undecided => ErrorCode::Undecided,
             Error::NoSuchChannel(_) => ErrorCode::NotFound,

@@ -1,0 +1,386 @@
+//! The one owner of a layer's order: a task that has the publisher, the subscriptions and what comes in.
+//!
+//! So nothing here needs a lock. It connects, for ever; subscribes to every group with members, confirmed; opens them all
+//! in one round trip; and then says `healthy`. Whatever goes wrong with the relay ends its link and begins that again.
+//! Without a link the state is `connecting`: sends that wait, and those without a verdict, are `Unavailable`.
+
+use crate::{
+    error::{Error, Result},
+    message::Message,
+    name::{ChannelName, GroupName},
+    position::Epoch,
+    registry::Registry,
+    relay::{Incoming, Link, LinkError, Opened, Opening, Relay},
+    resilient::{
+        backoff::Backoff,
+        calls::{Calls, Done, ENTRIES_MAX},
+        inbound::{Inbound, Need},
+        publisher::{Pending, Publisher},
+        subscriptions::Subscriptions,
+    },
+    state::{Health, LayerState},
+};
+use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Arrivals taken in one go, before the owner looks at anything else.
+const ARRIVALS_A_TURN: usize = 256;
+
+/// A link that held this long is not part of the trouble before it.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// What the layer asks of its owner.
+#[derive(Debug)]
+pub(super) enum Command {
+    Publish(Pending),
+    Join(GroupName, oneshot::Sender<()>),
+    Open(GroupName, oneshot::Sender<()>),
+    Send(ChannelName, Message, oneshot::Sender<Result<()>>),
+}
+
+/// Whatever wakes the owner.
+#[derive(Debug)]
+enum Event {
+    Stop,
+    Command(Option<Command>),
+    Arrived(Option<Incoming>),
+    Done(Done),
+    Retry,
+    Tick,
+}
+
+pub(super) struct Owner {
+    registry: Arc<Registry>,
+    publisher: Publisher,
+    subscriptions: Subscriptions,
+    inbound: Inbound,
+    state: watch::Sender<LayerState>,
+    calls: Calls,
+    /// Groups to be opened before their publishes, or their members, can go on.
+    unopened: BTreeSet<GroupName>,
+    /// Readers that wait for an opening.
+    opens: Vec<(GroupName, oneshot::Sender<()>)>,
+    generation: u64,
+    link: Option<Link>,
+    linked_at: Option<Instant>,
+    backoff: Backoff,
+    retry_at: Option<Instant>,
+}
+
+impl Owner {
+    pub(super) fn new(
+        relay: Arc<dyn Relay>,
+        registry: Arc<Registry>,
+        state: watch::Sender<LayerState>,
+    ) -> Self {
+        Self {
+            calls: Calls::new(relay),
+            publisher: Publisher::default(),
+            subscriptions: Subscriptions::default(),
+            inbound: Inbound::new(Arc::clone(&registry)),
+            registry,
+            state,
+            unopened: BTreeSet::new(),
+            opens: Vec::new(),
+            generation: 0,
+            link: None,
+            linked_at: None,
+            backoff: Backoff::default(),
+            retry_at: None,
+        }
+    }
+
+    /// Runs until `stop`, and then for `grace` at most: what is queued may still go.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+        grace: Duration,
+    ) {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ends_at = None;
+        self.connect();
+        loop {
+            if ends_at.is_some_and(|at| Instant::now() >= at || self.publisher.is_idle()) {
+                break;
+            }
+            let event = tokio::select! {
+                () = stop.cancelled(), if ends_at.is_none() => Event::Stop,
+                command = commands.recv(), if !commands.is_closed() || !commands.is_empty() => Event::Command(command),
+                arrived = arrival(&mut self.link) => Event::Arrived(arrived),
+                Some(done) = self.calls.next() => Event::Done(done),
+                () = at(self.retry_at) => Event::Retry,
+                () = at(ends_at) => continue,
+                _ = ticks.tick() => Event::Tick,
+            };
+            match event {
+                Event::Stop => {
+                    // What is queued by now may still go; nothing new comes in.
+                    commands.close();
+                    ends_at = Some(Instant::now() + grace);
+                    while let Ok(command) = commands.try_recv() {
+                        self.command(command);
+                    }
+                }
+                // Nobody has the layer any more.
+                Event::Command(None) => break,
+                Event::Command(mut next) => {
+                    while let Some(command) = next {
+                        self.command(command);
+                        next = commands.try_recv().ok();
+                    }
+                }
+                Event::Arrived(arrived) => self.arrived(arrived),
+                Event::Done(done) => self.done(done),
+                Event::Retry => self.connect(),
+                Event::Tick => self.tick(),
+            }
+            self.pump();
+        }
+        self.publisher.lose();
+        self.registry.close();
+    }
+
+    fn connect(&mut self) {
+        self.retry_at = None;
+        self.calls.connect(self.registry.node());
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Publish(pending) => self.publisher.push(pending, Instant::now()),
+            Command::Join(group, answer) => self.subscriptions.join(group, answer),
+            Command::Send(to, message, answer) => {
+                if self.link.is_some() {
+                    self.calls.send(to, message, answer);
+                } else {
+                    let _gone = answer.send(Err(Error::Unavailable));
+                }
+            }
+            Command::Open(group, answer) => {
+                // Those who stopped waiting ask again, and would pile up during an outage.
+                self.opens.retain(|(_, answer)| !answer.is_closed());
+                self.opens.push((group.clone(), answer));
+                self.unopened.insert(group);
+            }
+        }
+    }
+
+    fn arrived(&mut self, first: Option<Incoming>) {
+        let mut next =
+            first.or(Some(Incoming::Ended(LinkError::Closed("nothing comes in any more".to_owned()))));
+        let mut taken = 0;
+        while let Some(arrived) = next {
+            match arrived {
+                Incoming::Posted { group, position, message } => {
+                    let need = self.inbound.accept(&group, position, message);
+                    self.need(group, need);
+                }
+                Incoming::Dropped => self.read_everything(),
+                // The mailbox may be gone; its sender was promised nothing.
+                Incoming::Direct { to, message } => drop(self.registry.deliver(to, message)),
+                Incoming::Ended(why) => return self.lose(&why),
+            }
+            taken += 1;
+            let more = self.link.as_mut().filter(|_| taken < ARRIVALS_A_TURN);
+            next = more.and_then(|link| link.incoming.try_recv().ok());
+        }
+    }
+
+    /// Some arrivals are gone, and nobody knows of which groups.
+    fn read_everything(&mut self) {
+        tracing::warn!(event = "layer.arrivals_dropped", "reading what may have been missed");
+        for (group, need) in self.inbound.doubt() {
+            self.need(group, need);
+        }
+    }
+
+    fn need(&mut self, group: GroupName, need: Need) {
+        match need {
+            Need::Nothing => {}
+            Need::Open => drop(self.unopened.insert(group)),
+            Need::Read(after) => self.calls.read(group, after),
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        let failed = match done {
+            Done::Connected(Ok(link)) => return self.connected(link),
+            Done::Connected(Err(_)) => return self.retry(),
+            Done::Passed | Done::Unsubscribed(Ok(())) => return,
+            Done::Subscribed(groups, Ok(())) => {
+                for group in groups {
+                    self.subscriptions.confirmed(&group);
+                    self.unopened.insert(group);
+                }
+                return;
+            }
+            Done::Opened(generation, groups, Ok(opened)) => return self.opened(generation, groups, opened),
+            Done::Published(Ok(verdicts)) => {
+                let settled = self.publisher.settle(verdicts);
+                self.unopened.extend(settled.reopen);
+                match settled.refused {
+                    Some(why) => why,
+                    None => return,
+                }
+            }
+            Done::Read(group, Ok(recovered)) => {
+                let need = self.inbound.read(&group, recovered);
+                return self.need(group, need);
+            }
+            Done::Read(group, Err(LinkError::Unopened)) => {
+                self.inbound.unsync(&group);
+                self.unopened.insert(group);
+                return;
+            }
+            Done::Subscribed(_, Err(why))
+            | Done::Unsubscribed(Err(why))
+            | Done::Opened(_, _, Err(why))
+            | Done::Published(Err(why))
+            | Done::Read(_, Err(why)) => why,
+        };
+        self.lose(&failed);
+    }
+
+    fn connected(&mut self, link: Link) {
+        self.link = Some(link);
+        self.linked_at = Some(Instant::now());
+    }
+
+    fn retry(&mut self) {
+        self.retry_at = Some(Instant::now() + self.backoff.next(crate::random_u64()));
+    }
+
+    /// The link is of no use any more: everything that hangs on it goes, and it is made anew.
+    fn lose(&mut self, why: &LinkError) {
+        if self.linked_at.take().is_some_and(|since| since.elapsed() >= STABLE) {
+            self.backoff.reset();
+        }
+        self.link = None;
+        self.calls.drop_all();
+        self.unopened.clear();
+        self.opens.clear();
+        self.publisher.lose();
+        self.subscriptions.lose();
+        self.inbound.lose();
+        self.enter(Health::Connecting, Some(why));
+        self.retry();
+    }
+
+    fn opened(&mut self, generation: u64, groups: Vec<GroupName>, opened: Vec<Opened>) {
+        for (group, Opened { lineage, recovered }) in groups.into_iter().zip(opened) {
+            self.publisher.opened(&group, generation, recovered.page().head, Instant::now());
+            if self.subscriptions.is_heard(&group) {
+                let need = self.inbound.opened(&group, &lineage, recovered);
+                self.need(group.clone(), need);
+                self.subscriptions.opened(&group);
+            }
+            for (_, answer) in self.opens.extract_if(.., |(opened, _)| *opened == group) {
+                let _gone = answer.send(());
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.publisher.expire(now);
+        if self.calls.is_subscribing() {
+            return;
+        }
+        let (registry, inbound) = (&self.registry, &mut self.inbound);
+        let has_members =
+            |group: &GroupName| registry.existing(group, |group| group.has_members()).unwrap_or(false);
+        let left = self.subscriptions.leave(now, has_members, |group| registry.remove_if_empty(group));
+        for group in &left {
+            inbound.forget(group);
+        }
+        if !left.is_empty() && self.link.is_some() {
+            self.calls.unsubscribe(left);
+        }
+    }
+
+    /// Starts what can be started: one change of subscriptions, one opening or batch.
+    fn pump(&mut self) {
+        if self.link.is_none() {
+            return;
+        }
+        if !self.calls.is_subscribing() {
+            let groups = self.subscriptions.wanted();
+            if !groups.is_empty() {
+                self.calls.subscribe(groups);
+            }
+        }
+        if !self.calls.is_publishing() {
+            self.open_or_publish();
+        }
+        if self.state.borrow().health == Health::Connecting && self.subscriptions.is_settled() {
+            self.enter(Health::Healthy, None);
+        }
+    }
+
+    fn open_or_publish(&mut self) {
+        // A group that is being subscribed to is opened once that is confirmed: then its answer serves as the read.
+        let groups: Vec<GroupName> = {
+            let subscriptions = &self.subscriptions;
+            self.unopened.extract_if(.., |group| !subscriptions.is_pending(group)).collect()
+        };
+        if groups.is_empty() {
+            let (inbound, unopened) = (&self.inbound, &mut self.unopened);
+            let batch = self.publisher.next_batch(Instant::now(), |group| inbound.head(group), unopened);
+            if !batch.is_empty() {
+                self.calls.publish(batch);
+            } else if self.unopened.iter().any(|group| !self.subscriptions.is_pending(group)) {
+                self.open_or_publish();
+            }
+            return;
+        }
+        self.generation += 1;
+        let generation = self.generation;
+        let opening = |group: &GroupName| Opening {
+            group: group.clone(),
+            generation,
+            epoch: Epoch::random(),
+            known: self.inbound.head(group),
+            entries_max: ENTRIES_MAX,
+        };
+        self.calls.open(generation, groups.iter().map(opening).collect(), groups);
+    }
+
+    fn enter(&mut self, health: Health, why: Option<&LinkError>) {
+        let before = *self.state.borrow();
+        if before.health == health {
+            return;
+        }
+        match why {
+            Some(why) => tracing::warn!(
+                event = "layer.connecting",
+                %why,
+                "the link to the backend is lost; sends are refused until it is back"
+            ),
+            None => {
+                tracing::info!(event = "layer.healthy", mode = before.mode.as_str(), "the nodes are joined");
+            }
+        }
+        self.state.send_replace(LayerState::now(before.mode, health));
+    }
+}
+
+/// The next arrival; never, without a link.
+async fn arrival(link: &mut Option<Link>) -> Option<Incoming> {
+    match link {
+        Some(link) => link.incoming.recv().await,
+        None => future::pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => future::pending().await,
+    }
+}

@@ -4,8 +4,9 @@ use crate::{
     connection::Doors,
     consumer::{Consumer, Gate, mounted::Mounts},
     listen::{
-        Handshake, acceptor,
+        acceptor,
         arrive::upgraded,
+        handshake::Handshake,
         serve::{Site, open},
     },
     pool::{Arrival, Pool},

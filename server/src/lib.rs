@@ -32,5 +32,5 @@ pub use palabre_protocol as protocol;
 pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome};
 pub use hub::{Hub, HubBuilder, StartError};
 pub use layers::layer;
-pub use listen::{Handshake, bind};
+pub use listen::{bind, handshake::Handshake};
 pub use worker::fanout::Texts;

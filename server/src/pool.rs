@@ -7,8 +7,8 @@
 use crate::{
     connection::Doors,
     listen::{
-        Handshake,
         arrive::arrive,
+        handshake::Handshake,
         serve::{Site, serve},
     },
     worker::Worker,

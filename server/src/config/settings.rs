@@ -54,7 +54,7 @@ pub struct Server {
 pub struct Redis {
     /// Where Redis is; none = this node stands alone, which is not a failure.
     pub url: Option<RedisUrl>,
-    /// How long a sender waits for Redis before its message is delivered on this node alone; 10 ms to 10 s.
+    /// How long a sender, or somebody who joins, waits for Redis before being told `unavailable`; 10 ms to 10 s.
     #[serde(deserialize_with = "deadline")]
     pub deadline: Duration,
     /// What all keys and channels in Redis begin with: two deployments with different ones can share a Redis.

@@ -1,7 +1,7 @@
 //! The core words about groups: join and leave. Each mounted consumer is asked for its slot in a joiner's snapshot.
 
 use crate::{
-    connection::{Member, in_time},
+    connection::member::{Member, in_time},
     consumer::{Failure, Joined},
     position::{from_wire, on_wire},
 };

@@ -1,7 +1,10 @@
 //! The first frame: who the client is, and what it is told in return.
 
 use crate::{
-    connection::{Connection, Member, Newcomer, in_time},
+    connection::{
+        Connection, Newcomer,
+        member::{Member, in_time},
+    },
     consumer::{Context, Failure, gate::Admission},
     standing,
     worker::heartbeat::PING_S,

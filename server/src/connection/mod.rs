@@ -6,21 +6,19 @@
 
 mod groups;
 mod hello;
+mod member;
 mod wire;
 
 use crate::{
-    consumer::{
-        Context, Failure, Gate,
-        mounted::{Mounted, Mounts},
-    },
-    listen::Handshake,
+    consumer::{Failure, Gate, mounted::Mounts},
+    listen::handshake::Handshake,
     socket::{Socket, stream::Stream},
     worker::Worker,
 };
 use bytes::Bytes;
-use channel_layer::{Body, Posted};
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Limits, Pong, Refusal, Rejected, Request};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use member::Member;
+use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Limits, Refusal, Rejected};
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use wire::{Frame, Wire};
@@ -28,9 +26,6 @@ use wire::{Frame, Wire};
 /// What a connection reads in one turn; then whoever else is ready has theirs.
 const FRAMES_A_TURN: usize = 64;
 const BYTES_A_TURN: usize = 64 << 10;
-
-/// How long application code may take for one thing.
-const HANDLER_MAX: Duration = Duration::from_secs(5);
 
 /// How long a client has to take in a close frame and hang up.
 const LINGER: Duration = Duration::from_secs(5);
@@ -80,13 +75,6 @@ impl Drop for Seat {
 /// What is needed until the client has said who it is.
 struct Newcomer {
     handshake: Box<Handshake>,
-    doors: Arc<Doors>,
-}
-
-/// A client that has said who it is.
-struct Member {
-    cx: Context,
-    consumers: Mounted,
     doors: Arc<Doors>,
 }
 
@@ -290,60 +278,4 @@ impl Connection {
         };
         drop(timeout(LINGER, answered).await);
     }
-}
-
-impl Member {
-    /// Handles one request; the outer error ends the connection.
-    async fn handle(&mut self, request: Request) -> Result<Result<(), Failure>, CloseCode> {
-        if let Err(refusal) = self.doors.gate.allow(self.cx.identity(), &request).await {
-            return Ok(Err(refusal.into()));
-        }
-        match request.kind() {
-            "join" => return self.join(&request).await,
-            "leave" => return Ok(self.leave(&request)),
-            "ping" => self.cx.reply(&Pong),
-            "pong" => {}
-            "hello" => return Ok(Err(Refusal::new(ErrorCode::BadRequest, "hello was said already").into())),
-            kind => match self.consumers.of(kind) {
-                Some(consumer) => return in_time(consumer.received(request, &self.cx)).await,
-                None => return Ok(Err(request.unknown_type().into())),
-            },
-        }
-        Ok(Ok(()))
-    }
-
-    /// Hands over the events that wait.
-    async fn deliver_events(&mut self, socket: &Socket) -> Result<(), CloseCode> {
-        loop {
-            let Some(event) = socket.inbox.borrow_mut().pop_front() else { return Ok(()) };
-            let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
-            let Some(consumer) = self.consumers.of(kind) else { continue };
-            if let Err(Failure(refusal)) = in_time(consumer.delivered(&event, &self.cx)).await? {
-                let Refusal { code, message } = &refusal;
-                self.cx.reply(&ErrorFrame { reference: None, group: None, code: *code, message });
-            }
-        }
-    }
-
-    async fn disconnected(&mut self, code: CloseCode) {
-        for (_, consumer) in self.consumers.iter_mut() {
-            // It has its time; nothing more can be done to a connection that has ended.
-            if in_time(consumer.disconnected(code, &self.cx)).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Application code has five seconds. Over that half a handler may have run, so the connection ends.
-async fn in_time<T>(handler: impl Future<Output = T>) -> Result<T, CloseCode> {
-    // Most handlers never wait, and then there is no timer.
-    let mut handler = std::pin::pin!(handler);
-    if let Some(done) = handler.as_mut().now_or_never() {
-        return Ok(done);
-    }
-    timeout(HANDLER_MAX, handler).await.map_err(|_| {
-        tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
-        CloseCode::Internal
-    })
 }

@@ -1,6 +1,6 @@
 //! Who somebody is, and what they may do: the product's is guests, an embedder brings their own.
 
-use crate::listen::Handshake;
+use crate::listen::handshake::Handshake;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use palabre_protocol::{Refusal, Request};
 

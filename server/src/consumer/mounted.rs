@@ -2,7 +2,7 @@
 
 use crate::{
     consumer::{Consumer, Context, Failure, Outcome},
-    listen::Handshake,
+    listen::handshake::Handshake,
 };
 use channel_layer::{GroupName, Posted};
 use futures_util::future::{FutureExt, LocalBoxFuture};

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{self, Doors},
-    listen::Handshake,
+    listen::handshake::Handshake,
     socket::stream::Stream,
     worker::Worker,
 };

@@ -6,4 +6,3 @@ pub(crate) mod handshake;
 pub(crate) mod serve;
 
 pub use acceptor::bind;
-pub use handshake::Handshake;

@@ -3,7 +3,7 @@
 use crate::{
     config::Secret,
     consumer::{Gate, Identity, gate::Admission},
-    listen::Handshake,
+    listen::handshake::Handshake,
     people::guest::{Guests, display_name},
 };
 use futures_util::future::{BoxFuture, FutureExt, ready};

@@ -1,0 +1,78 @@
+//! A client that has said who it is: its requests and events, handed to the consumers, each in its time.
+
+use crate::{
+    connection::Doors,
+    consumer::{Context, Failure, mounted::Mounted},
+    socket::Socket,
+};
+use channel_layer::{Body, Posted};
+use futures_util::FutureExt;
+use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Pong, Refusal, Request};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long application code may take for one thing.
+const HANDLER_MAX: Duration = Duration::from_secs(5);
+
+/// A client that has said who it is.
+pub(super) struct Member {
+    pub(super) cx: Context,
+    pub(super) consumers: Mounted,
+    pub(super) doors: Arc<Doors>,
+}
+
+impl Member {
+    /// Handles one request; the outer error ends the connection.
+    pub(super) async fn handle(&mut self, request: Request) -> Result<Result<(), Failure>, CloseCode> {
+        if let Err(refusal) = self.doors.gate.allow(self.cx.identity(), &request).await {
+            return Ok(Err(refusal.into()));
+        }
+        match request.kind() {
+            "join" => return self.join(&request).await,
+            "leave" => return Ok(self.leave(&request)),
+            "ping" => self.cx.reply(&Pong),
+            "pong" => {}
+            "hello" => return Ok(Err(Refusal::new(ErrorCode::BadRequest, "hello was said already").into())),
+            kind => match self.consumers.of(kind) {
+                Some(consumer) => return in_time(consumer.received(request, &self.cx)).await,
+                None => return Ok(Err(request.unknown_type().into())),
+            },
+        }
+        Ok(Ok(()))
+    }
+
+    /// Hands over the events that wait.
+    pub(super) async fn deliver_events(&mut self, socket: &Socket) -> Result<(), CloseCode> {
+        loop {
+            let Some(event) = socket.inbox.borrow_mut().pop_front() else { return Ok(()) };
+            let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
+            let Some(consumer) = self.consumers.of(kind) else { continue };
+            if let Err(Failure(refusal)) = in_time(consumer.delivered(&event, &self.cx)).await? {
+                let Refusal { code, message } = &refusal;
+                self.cx.reply(&ErrorFrame { reference: None, group: None, code: *code, message });
+            }
+        }
+    }
+
+    pub(super) async fn disconnected(&mut self, code: CloseCode) {
+        for (_, consumer) in self.consumers.iter_mut() {
+            // It has its time; nothing more can be done to a connection that has ended.
+            if in_time(consumer.disconnected(code, &self.cx)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Application code has five seconds. Over that half a handler may have run, so the connection ends.
+pub(super) async fn in_time<T>(handler: impl Future<Output = T>) -> Result<T, CloseCode> {
+    // Most handlers never wait, and then there is no timer.
+    let mut handler = std::pin::pin!(handler);
+    if let Some(done) = handler.as_mut().now_or_never() {
+        return Ok(done);
+    }
+    timeout(HANDLER_MAX, handler).await.map_err(|_| {
+        tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
+        CloseCode::Internal
+    })
+}

@@ -1,1 +1,11 @@
-fn main() {}
+//! The tests that go through the public doors: a file, or a folder, for each thing that must hold.
+
+mod chat;
+mod cluster;
+mod connect;
+mod drain;
+mod embed;
+mod flood;
+mod http;
+mod layer;
+mod tidy;

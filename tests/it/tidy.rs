@@ -15,7 +15,10 @@ use self::arrows::{arrows, layer_rule, server_rule};
 use self::source::{Source, is_ident, line_at, read, sources};
 
 /// Files longer than [`LINES_MAX`] without their tests, each with its reason.
-const LONG: &[(&str, &str)] = &[];
+const LONG: &[(&str, &str)] = &[(
+    "channel-layer/src/resilient/owner.rs",
+    "one state machine: each event and what it leads to; what it is made of stands in files of its own",
+)];
 const LINES_MAX: usize = 300;
 
 /// Where something is spawned that is no task on a tracker.

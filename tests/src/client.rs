@@ -96,6 +96,21 @@ impl Client {
         error
     }
 
+    /// What came and was not asked for: all frames up to the answer of a ping.
+    pub async fn so_far(&mut self) -> Vec<Value> {
+        self.raw_text(r#"{"type":"ping"}"#).await;
+        let pong = self.expect("pong").await;
+        assert_eq!(pong, json!({"type": "pong"}));
+        self.waiting.drain(..).collect()
+    }
+
+    /// The next message of any group: its `position.offset`, with the message.
+    pub async fn message(&mut self) -> (u64, Value) {
+        let message = self.expect("chat.message").await;
+        let offset = message["position"]["offset"].as_u64();
+        (offset.unwrap_or_else(|| panic!("no offset: {message}")), message)
+    }
+
     /// Writes a text message as it is.
     pub async fn raw_text(&mut self, text: &str) {
         self.write(Message::text(text)).await;

@@ -7,10 +7,13 @@
 #![expect(clippy::missing_panics_doc, reason = "every fixture panics when what a test relies on is not so")]
 
 pub mod client;
+pub mod http;
 pub mod machine;
 pub mod process;
+pub mod raw;
 pub mod redis;
 
 pub use self::client::Client;
-pub use self::process::HubProcess;
+pub use self::process::{Ended, HubProcess};
+pub use self::raw::RawClient;
 pub use self::redis::RedisServer;

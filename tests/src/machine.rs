@@ -71,10 +71,11 @@ pub(crate) fn end(process: &mut Child) {
 
 /// A folder of its own under the system's temporary one, removed on drop.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
+    /// Makes an empty one; `name` is for whoever finds it left behind.
+    pub fn new(name: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("palabre-{name}-{}-{count}", std::process::id()));
@@ -82,8 +83,16 @@ impl Folder {
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Puts a file into it; returns the file's path as an argument.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a folder of ours can be written to");
+        path.into_os_string().into_string().expect("the path is Unicode")
     }
 }
 

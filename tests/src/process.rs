@@ -26,21 +26,7 @@ impl HubProcess {
     /// As [`Self::start`], with environment variables besides: for secrets, which have no argument.
     pub async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
         let folder = Folder::new("hub");
-        let mut command = Command::new(binary());
-        for (name, _) in std::env::vars_os() {
-            // Settings of whoever runs the tests would be found before the tests' own.
-            if name.to_string_lossy().starts_with("PALABRE_") || name == "REDIS_URL" {
-                command.env_remove(name);
-            }
-        }
-        command.args(args).envs(env.iter().copied()).current_dir(folder.path());
-        if !args.iter().any(|arg| arg.starts_with("--listen")) {
-            command.args(["--listen", "127.0.0.1:0"]);
-        }
-        let file =
-            |name| std::fs::File::create(folder.path().join(name)).expect("a fresh folder can be written to");
-        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
-        let process = command.spawn().expect("the hub's binary starts");
+        let process = spawn(&folder, args, env);
         let mut hub = Self { process, addr: SocketAddr::from(([127, 0, 0, 1], 0)), folder };
         hub.addr = until("the hub listens", async || hub.listens_on()).await;
         hub
@@ -63,18 +49,25 @@ impl HubProcess {
 
     /// What it has written to stderr so far: its log.
     pub fn stderr(&self) -> String {
-        self.written("stderr")
+        written(&self.folder, "stderr")
     }
 
     /// What it has written to stdout so far.
     pub fn stdout(&self) -> String {
-        self.written("stdout")
+        written(&self.folder, "stdout")
     }
 
     /// Ends it at once (SIGKILL): sockets break without a word.
     pub async fn kill(&mut self) {
         signal(self.pid(), Signal::Kill);
         ended(&mut self.process).await;
+    }
+
+    /// How much memory it holds, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the hub runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim_end_matches("kB").trim().parse().expect("it is a number of kB")
     }
 
     /// Asks it to end (SIGTERM), and waits until it has.
@@ -90,11 +83,6 @@ impl HubProcess {
         assert!(status.is_none() || addr.is_some(), "the hub ended with {status:?} and said:\n{said}");
         addr
     }
-
-    fn written(&self, name: &str) -> String {
-        let bytes = std::fs::read(self.folder.path().join(name)).expect("the hub's output is in its folder");
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
 }
 
 impl Drop for HubProcess {
@@ -105,6 +93,60 @@ impl Drop for HubProcess {
             eprint_log(&self.stderr());
         }
     }
+}
+
+/// What became of a `palabre` that did not go on.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// All that it wrote to stdout.
+    pub stdout: String,
+    /// All that it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Runs one with these arguments and environment variables, as [`HubProcess::start_with`] does, to its end.
+    pub async fn of(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let folder = Folder::new("ended");
+        let mut process = Running(spawn(&folder, args, env));
+        let code = ended(&mut process.0).await.code();
+        Self { code, stdout: written(&folder, "stdout"), stderr: written(&folder, "stderr") }
+    }
+}
+
+/// A process that is not left behind when it goes on against expectation.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
+}
+
+/// Starts the binary in a folder, where its output goes as well.
+fn spawn(folder: &Folder, args: &[&str], env: &[(&str, &str)]) -> Child {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        // Settings of whoever runs the tests would be found before the tests' own.
+        if name.to_string_lossy().starts_with("PALABRE_") || name == "REDIS_URL" {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).envs(env.iter().copied()).current_dir(folder.path());
+    if !args.iter().any(|arg| arg.starts_with("--listen")) {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    let file =
+        |name| std::fs::File::create(folder.path().join(name)).expect("a fresh folder can be written to");
+    command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+    command.spawn().expect("the hub's binary starts")
+}
+
+fn written(folder: &Folder, name: &str) -> String {
+    let bytes = std::fs::read(folder.path().join(name)).expect("the hub's output is in its folder");
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[expect(clippy::print_stderr, reason = "a failing test's output is where its hub's log is looked for")]

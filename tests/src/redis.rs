@@ -63,13 +63,19 @@ impl RedisServer {
         until("redis-server goes on", async || (self.state() != 'T').then_some(())).await;
     }
 
-    /// Ends it at once (SIGKILL): connections break, and all data is gone.
+    /// Writes all data to a file, which [`Self::start_again`] reads: what comes later is what a crash would lose.
+    pub async fn save(&self) {
+        let answer = ask(self.port, "SAVE").await;
+        assert!(answer.as_ref().is_some_and(|answer| answer.starts_with("+OK")), "SAVE: {answer:?}");
+    }
+
+    /// Ends it at once (SIGKILL): connections break, and all data is gone that was not saved.
     pub async fn kill(&mut self) {
         signal(self.pid(), Signal::Kill);
         ended(&mut self.process).await;
     }
 
-    /// Starts it again after [`Self::kill`], empty, on the same port, and waits until it answers.
+    /// Starts it again after [`Self::kill`], with what was saved, else empty, on the same port, and waits until it answers.
     pub async fn start_again(&mut self) {
         let ended = self.process.try_wait().expect("a child of ours can be waited for");
         assert!(ended.is_some(), "redis-server still runs: kill it first");

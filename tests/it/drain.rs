@@ -1,0 +1,89 @@
+//! The end of a node that was asked to end: its clients are told, and it does not wait for them for ever.
+
+use std::time::Duration;
+
+use palabre_tests::raw::{CLOSE, frame};
+use palabre_tests::{Client, HubProcess, RawClient};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn clients_are_told_when_to_come_back_and_the_node_ends_well() {
+    let mut hub = HubProcess::start(&[]).await;
+    let mut clients = Vec::new();
+    for name in ["Ana", "Bo", "Cy"] {
+        let mut client = Client::connect(hub.addr()).await;
+        client.hello(name).await;
+        client.join("lobby").await;
+        clients.push(client);
+    }
+    // Somebody who has not said hello yet has to come back as well.
+    clients.push(Client::connect(hub.addr()).await);
+
+    let told = async {
+        for client in &mut clients {
+            let drain = client.expect("drain").await;
+            assert!(drain["reconnect_ms"].as_u64().is_some_and(|wait| wait <= 10_000), "{drain}");
+            assert_eq!(client.closed().await, 4000);
+        }
+    };
+    let (status, ()) = tokio::join!(hub.terminate(), told);
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_was_acked_is_seen_before_the_drain() {
+    let mut hub = HubProcess::start(&[]).await;
+    let mut ana = Client::connect(hub.addr()).await;
+    let mut bo = Client::connect(hub.addr()).await;
+    for client in [&mut ana, &mut bo] {
+        client.hello("").await;
+        client.join("lobby").await;
+    }
+    for text in 0..100 {
+        ana.send("lobby", &text.to_string()).await;
+    }
+    let seen = async {
+        assert_eq!((ana.closed().await, bo.closed().await), (4000, 4000));
+        for client in [&mut ana, &mut bo] {
+            for offset in 1..=100 {
+                assert_eq!(client.message().await.0, offset);
+            }
+            client.expect("drain").await;
+        }
+    };
+    let (status, ()) = tokio::join!(hub.terminate(), seen);
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_is_not_waited_for() {
+    let mut hub = HubProcess::start(&[]).await;
+    let mut silent = RawClient::connect(hub.addr()).await;
+    silent.hello().await;
+    // One that has not even asked for anything, and one that has stopped in the middle of a frame.
+    let idle = TcpStream::connect(hub.addr()).await.unwrap();
+    let mut stuck = RawClient::connect(hub.addr()).await;
+    stuck.write(&frame(0x81, b"never finished")[..8]).await;
+
+    assert_eq!(hub.terminate().await.code(), Some(0));
+    assert_eq!(silent.json().await["type"], "drain");
+    let (first, payload) = silent.next().await;
+    assert_eq!((first, &payload[..2]), (CLOSE, &4000_u16.to_be_bytes()[..]));
+    silent.ends().await;
+    assert_eq!(stuck.close_code().await, 4000);
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_node_that_has_ended_leaves_its_port_to_the_next() {
+    let mut hub = HubProcess::start(&[]).await;
+    let listen = hub.addr().to_string();
+    let mut client = Client::connect(hub.addr()).await;
+    client.hello("Ana").await;
+    let (status, code) = tokio::join!(hub.terminate(), client.closed());
+    assert_eq!((status.code(), code), (Some(0), 4000));
+
+    let next = HubProcess::start(&["--listen", &listen]).await;
+    let back = tokio::time::timeout(Duration::from_secs(10), Client::connect(next.addr())).await;
+    back.unwrap().hello("Ana").await;
+}

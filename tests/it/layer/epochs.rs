@@ -1,0 +1,150 @@
+//! A Redis that forgets, all of it or the last of it: the history begins anew or goes on, and readers are told which.
+
+use channel_layer::{ChannelLayer, GapReason, Health, Position, Recovered, ResilientLayer, Span};
+use palabre_tests::RedisServer;
+
+use super::nodes::{
+    Beside, group, healthy_node, is, member, next_message, next_resync, number, numbers, numbers_of, send,
+};
+
+async fn read(layer: &ResilientLayer, after: Position) -> (Option<GapReason>, Vec<u32>) {
+    let recovered = layer.history(group("lobby"), Span::After(after), 100).await.unwrap();
+    match &recovered {
+        Recovered::All(page) => (None, numbers_of(page)),
+        Recovered::Gap(reason, page) => (Some(*reason), numbers_of(page)),
+    }
+}
+
+/// Ends Redis and starts it again with what it had saved, and waits until both nodes are back.
+async fn restart(redis: &mut RedisServer, nodes: &[ResilientLayer; 2]) {
+    redis.kill().await;
+    for layer in nodes {
+        is(layer, Health::Connecting).await;
+    }
+    redis.start_again().await;
+    for layer in nodes {
+        is(layer, Health::Healthy).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_flush_the_next_send_begins_an_epoch_and_members_are_told() {
+    let redis = RedisServer::start().await;
+    let nodes = [healthy_node(&redis).await, healthy_node(&redis).await];
+    let lobby = group("lobby");
+    let mut mailboxes = [member(&nodes[0], &lobby, 64).await, member(&nodes[1], &lobby, 64).await];
+    let old = send(&nodes[0], &lobby, 1).await.position.unwrap();
+    send(&nodes[1], &lobby, 2).await;
+    for mailbox in &mut mailboxes {
+        assert_eq!(numbers(mailbox, 2).await, [1, 2]);
+    }
+    Beside::new(&redis).await.ask::<()>("FLUSHALL").await;
+
+    let new = send(&nodes[0], &lobby, 3).await.position.unwrap();
+    assert_ne!(new.epoch, old.epoch);
+    assert_eq!(new.offset, 1);
+    for mailbox in &mut mailboxes {
+        let (reason, page) = next_resync(mailbox).await;
+        assert_eq!((reason, page.head.epoch), (GapReason::UnknownEpoch, new.epoch));
+        // A node opens the group before it sends, or because it was sent something.
+        let mut seen = numbers_of(&page);
+        if seen.is_empty() {
+            seen.push(number(&*next_message(mailbox).await));
+        }
+        assert_eq!(seen, [3]);
+    }
+    send(&nodes[1], &lobby, 4).await;
+    for mailbox in &mut mailboxes {
+        let posted = next_message(mailbox).await;
+        assert_eq!((number(&posted), posted.position), (4, Some(Position { offset: 2, ..new })));
+    }
+    for layer in &nodes {
+        assert_eq!(read(layer, old).await, (Some(GapReason::UnknownEpoch), vec![3, 4]));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_that_loses_nothing_costs_nobody_anything() {
+    let mut redis = RedisServer::start().await;
+    let nodes = [healthy_node(&redis).await, healthy_node(&redis).await];
+    let lobby = group("lobby");
+    let mut mailboxes = [member(&nodes[0], &lobby, 64).await, member(&nodes[1], &lobby, 64).await];
+    let old = send(&nodes[0], &lobby, 1).await.position.unwrap();
+    for number in 2..=5 {
+        send(&nodes[0], &lobby, number).await;
+    }
+    redis.save().await;
+    restart(&mut redis, &nodes).await;
+
+    let meta = Beside::new(&redis).await.meta(&lobby).await;
+    assert_ne!(meta["e"], old.epoch.to_string());
+    assert_eq!(meta[&format!("p:{}", old.epoch)], "5:5");
+    for layer in &nodes {
+        assert_eq!(read(layer, Position { offset: 2, ..old }).await, (None, vec![3, 4, 5]));
+        assert_eq!(read(layer, Position { offset: 5, ..old }).await, (None, vec![]));
+    }
+    let new = send(&nodes[1], &lobby, 6).await.position.unwrap();
+    assert_eq!((new.epoch.to_string(), new.offset), (meta["e"].clone(), 6));
+    for mailbox in &mut mailboxes {
+        assert_eq!(numbers(mailbox, 6).await, [1, 2, 3, 4, 5, 6], "nobody was told to begin anew");
+    }
+    for layer in &nodes {
+        assert_eq!(read(layer, Position { offset: 4, ..old }).await, (None, vec![5, 6]));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_that_loses_the_last_messages_tells_those_who_had_them() {
+    let mut redis = RedisServer::start().await;
+    let nodes = [healthy_node(&redis).await, healthy_node(&redis).await];
+    let lobby = group("lobby");
+    let mut mailboxes = [member(&nodes[0], &lobby, 64).await, member(&nodes[1], &lobby, 64).await];
+    for number in 1..=5 {
+        send(&nodes[0], &lobby, number).await;
+    }
+    redis.save().await;
+    let mut lost = send(&nodes[0], &lobby, 6).await.position.unwrap();
+    for number in 7..=10 {
+        lost = send(&nodes[1], &lobby, number).await.position.unwrap();
+    }
+    for mailbox in &mut mailboxes {
+        assert_eq!(numbers(mailbox, 10).await, (1..=10).collect::<Vec<_>>());
+    }
+    restart(&mut redis, &nodes).await;
+
+    for mailbox in &mut mailboxes {
+        let (reason, page) = next_resync(mailbox).await;
+        assert_eq!((reason, numbers_of(&page)), (GapReason::Rebuilt, vec![1, 2, 3, 4, 5]));
+        assert_eq!(page.head.offset, 5);
+    }
+    let new = send(&nodes[0], &lobby, 11).await.position.unwrap();
+    assert_eq!(new.offset, 6);
+    assert_ne!(new.epoch, lost.epoch, "a position names one message for ever");
+    for mailbox in &mut mailboxes {
+        assert_eq!(next_message(mailbox).await.position, Some(new));
+    }
+    for layer in &nodes {
+        let kept = Position { offset: 5, ..lost };
+        assert_eq!(read(layer, kept).await, (None, vec![11]));
+        assert_eq!(read(layer, lost).await, (Some(GapReason::Rebuilt), vec![1, 2, 3, 4, 5, 11]));
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_redis_has_forgotten_can_still_be_read() {
+    let redis = RedisServer::start().await;
+    let layer = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let mut mailbox = member(&layer, &lobby, 256).await;
+    // More than a node's own copy holds, so that the question goes to Redis.
+    for number in 0..150 {
+        send(&layer, &lobby, number).await;
+    }
+    numbers(&mut mailbox, 150).await;
+    // As at the end of a day without a word.
+    Beside::new(&redis).await.ask::<()>("FLUSHALL").await;
+    let recovered = layer.history(lobby.clone(), Span::Latest, 200).await.unwrap();
+    assert!(matches!(&recovered, Recovered::All(page) if page.messages.is_empty()), "{recovered:?}");
+    let (reason, page) = next_resync(&mut mailbox).await;
+    assert_eq!((reason, page.head), (GapReason::UnknownEpoch, recovered.page().head));
+}

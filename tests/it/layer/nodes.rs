@@ -1,0 +1,177 @@
+//! Nodes of one hub in this process: layers over a Redis of the test's own, and readers with a deadline.
+//!
+//! What a test looks for in Redis itself it asks over a connection of its own, by the names that the layer's document
+//! gives. Nothing here knows more of the layer than its public door.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use channel_layer::{
+    ChannelLayer, Delivery, GapReason, GroupName, Health, Mailbox, Message, MessageId, Mode, Page, Posted,
+    Received, RedisRelay, ResilientLayer, Retention, Sent,
+};
+use palabre_tests::{
+    RedisServer,
+    machine::{DEADLINE, until},
+};
+use redis::{AsyncConnectionConfig, FromRedisValue, Value, aio::MultiplexedConnection};
+use tokio::time::timeout;
+
+/// What every key and channel name of these tests begins with.
+pub(super) const PREFIX: &str = "test";
+
+/// How long callers wait for the backend, as in a deployment.
+pub(super) const IN_LIFE: Duration = Duration::from_millis(250);
+
+/// The same for tests in which Redis is well: a loaded machine must not look like an outage.
+pub(super) const PATIENT: Duration = DEADLINE;
+
+/// A node whose callers wait at most `deadline`; it connects by itself.
+pub(super) fn node(redis: &RedisServer, deadline: Duration) -> ResilientLayer {
+    let relay = RedisRelay::new(&redis.url(), PREFIX).expect("the fixture's URL is one");
+    ResilientLayer::new(Arc::new(relay), Mode::Redis, deadline)
+}
+
+/// A patient node that is healthy.
+pub(super) async fn healthy_node(redis: &RedisServer) -> ResilientLayer {
+    let layer = node(redis, PATIENT);
+    is(&layer, Health::Healthy).await;
+    layer
+}
+
+/// Waits until the layer says this of itself.
+pub(super) async fn is(layer: &dyn ChannelLayer, health: Health) {
+    let mut status = layer.status();
+    let wait = timeout(DEADLINE, status.wait_for(|state| state.health == health));
+    let reached = wait.await.unwrap_or_else(|_| panic!("waited in vain to be {}", health.as_str()));
+    drop(reached.expect("the layer lives"));
+}
+
+pub(super) fn group(name: &str) -> GroupName {
+    name.parse().expect("a good name")
+}
+
+/// A message whose id and body are this number.
+pub(super) fn message(number: u32) -> Message {
+    Message::frame(MessageId::from_u128(u128::from(number)), number.to_string())
+}
+
+/// A mailbox in `group`, whose join has been answered.
+pub(super) async fn member(layer: &dyn ChannelLayer, group: &GroupName, capacity: usize) -> Mailbox {
+    let mailbox = layer.new_channel(capacity);
+    layer.group_add(group.clone(), mailbox.channel().clone()).await.expect("a join while all is well");
+    mailbox
+}
+
+/// Sends the message of this number and waits for the answer.
+pub(super) async fn send(layer: &dyn ChannelLayer, group: &GroupName, number: u32) -> Sent {
+    layer.group_send(group.clone(), message(number), Retention::Kept).await.expect("a send while all is well")
+}
+
+/// Sends a message until it is answered by something else than that the layer is away; a repeat has the same id.
+pub(super) async fn insist(layer: &dyn ChannelLayer, group: &GroupName, message: &Message) -> Sent {
+    until("a repeated send is answered", async || {
+        layer.group_send(group.clone(), message.clone(), Retention::Kept).await.ok()
+    })
+    .await
+}
+
+/// The next delivery.
+pub(super) async fn next(mailbox: &mut Mailbox) -> Delivery {
+    match timeout(DEADLINE, mailbox.recv()).await {
+        Ok(Received::Delivery(delivery)) => delivery,
+        other => panic!("not a delivery: {other:?}"),
+    }
+}
+
+/// The next delivery, which is a message of a group.
+pub(super) async fn next_message(mailbox: &mut Mailbox) -> Arc<Posted> {
+    match next(mailbox).await {
+        Delivery::Message(posted) => posted,
+        other => panic!("not a message: {other:?}"),
+    }
+}
+
+/// The next delivery, which says that the history is another one.
+pub(super) async fn next_resync(mailbox: &mut Mailbox) -> (GapReason, Page) {
+    match next(mailbox).await {
+        Delivery::Resync { reason, page, .. } => (reason, page),
+        other => panic!("not a resync: {other:?}"),
+    }
+}
+
+/// The numbers of the next messages, as many as `count`.
+pub(super) async fn numbers(mailbox: &mut Mailbox, count: usize) -> Vec<u32> {
+    let mut numbers = Vec::with_capacity(count);
+    while numbers.len() < count {
+        let posted = next_message(mailbox).await;
+        numbers.push(number(&posted));
+    }
+    numbers
+}
+
+/// The number of a message that [`message`] made.
+pub(super) fn number(posted: &Posted) -> u32 {
+    u32::try_from(posted.id.as_u128()).expect("an id that a test drew")
+}
+
+/// The numbers of a page's messages.
+pub(super) fn numbers_of(page: &Page) -> Vec<u32> {
+    page.messages.iter().map(|posted| number(posted)).collect()
+}
+
+pub(super) fn offset(posted: &Posted) -> u64 {
+    posted.position.expect("a kept message").offset
+}
+
+/// A connection to the same Redis, beside the layer.
+#[derive(Debug, Clone)]
+pub(super) struct Beside(MultiplexedConnection);
+
+impl Beside {
+    pub(super) async fn new(redis: &RedisServer) -> Self {
+        let client = redis::Client::open(redis.url()).expect("the fixture's URL is one");
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(DEADLINE))
+            .set_response_timeout(Some(DEADLINE));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient).await;
+        Self(connection.expect("the fixture answers"))
+    }
+
+    /// The answer to a command whose words hold no spaces.
+    pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &str) -> T {
+        let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+        self.ask_bytes(&words).await
+    }
+
+    /// The answer to a command, word by word.
+    pub(super) async fn ask_bytes<T: FromRedisValue>(&mut self, words: &[&[u8]]) -> T {
+        let mut cmd = redis::Cmd::new();
+        for word in words {
+            cmd.arg(*word);
+        }
+        cmd.query_async(&mut self.0).await.unwrap_or_else(|error| panic!("Redis refused: {error}"))
+    }
+
+    /// Runs a script on a group's meta hash, its stream and its two generations of ids.
+    pub(super) async fn eval(&mut self, script: &str, group: &GroupName, args: &[&[u8]]) -> Value {
+        let keys = ["m", "s", "i0", "i1"].map(|part| key(group, part));
+        let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"4"];
+        words.extend(keys.iter().map(String::as_bytes));
+        words.extend(args);
+        self.ask_bytes(&words).await
+    }
+
+    /// What a group's meta hash holds.
+    pub(super) async fn meta(&mut self, group: &GroupName) -> BTreeMap<String, String> {
+        self.ask(&format!("HGETALL {}", key(group, "m"))).await
+    }
+}
+
+pub(super) fn key(group: &GroupName, part: &str) -> String {
+    format!("{PREFIX}:{{{group}}}:{part}")
+}
+
+/// The channel on which Redis passes a group's messages on.
+pub(super) fn channel(group: &GroupName) -> String {
+    format!("{PREFIX}:{{{group}}}")
+}

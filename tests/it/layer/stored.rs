@@ -1,0 +1,234 @@
+//! What is in Redis: how much, for how long, under which names, and what a send costs there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use channel_layer::{
+    ChannelLayer, Error, GapReason, Health, Message, MessageId, Mode, Position, Recovered, RedisRelay,
+    ResilientLayer, Retention, Span,
+};
+use futures_util::future::try_join_all;
+use palabre_tests::RedisServer;
+use redis::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
+};
+
+use super::nodes::{
+    Beside, PATIENT, PREFIX, channel, group, healthy_node, is, key, member, message, numbers, send,
+};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_group_s_stream_keeps_about_a_thousand_messages() {
+    let redis = RedisServer::start().await;
+    let layer = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let first = send(&layer, &lobby, 1).await.position.unwrap();
+    let answers = (2..=5_000).map(|n| layer.group_send(lobby.clone(), message(n), Retention::Kept));
+    let sent = try_join_all(answers.collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(sent.last().unwrap().position.unwrap().offset, 5_000);
+
+    let mut beside = Beside::new(&redis).await;
+    let kept: u64 = beside.ask(&format!("XLEN {}", key(&lobby, "s"))).await;
+    assert!((1_000..=1_064).contains(&kept), "{kept} are kept");
+    let meta = beside.meta(&lobby).await;
+    let (epoch, trimmed) = meta["t"].split_once(':').unwrap();
+    assert_eq!(epoch, meta["e"]);
+    assert_eq!(meta["o"].parse::<u64>().unwrap() - trimmed.parse::<u64>().unwrap(), kept);
+    assert_bytes_add_up(&mut beside, &meta).await;
+
+    let recovered = layer.history(lobby.clone(), Span::After(first), 10).await.unwrap();
+    assert!(matches!(recovered, Recovered::Gap(GapReason::Trimmed, _)), "{recovered:?}");
+    let last_dropped = Position { offset: trimmed.parse().unwrap(), ..first };
+    let recovered = layer.history(lobby, Span::After(last_dropped), 2_000).await.unwrap();
+    let Recovered::All(page) = recovered else { panic!("{recovered:?}") };
+    assert_eq!(page.messages.len() as u64, kept);
+}
+
+#[tokio::test]
+async fn large_messages_are_kept_up_to_a_mebibyte() {
+    let redis = RedisServer::start().await;
+    let layer = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let answers = (0..700).map(|number: u16| {
+        let large = Message::frame(MessageId::from_u128(number.into()), vec![b'x'; 2_048]);
+        layer.group_send(lobby.clone(), large, Retention::Kept)
+    });
+    try_join_all(answers.collect::<Vec<_>>()).await.unwrap();
+    let mut beside = Beside::new(&redis).await;
+    let meta = beside.meta(&lobby).await;
+    assert_bytes_add_up(&mut beside, &meta).await;
+    let bytes: u64 = meta["b"].parse().unwrap();
+    assert!((900_000..=(1 << 20) * 17 / 16).contains(&bytes), "{bytes} bytes are kept");
+}
+
+/// The bytes in the meta hash are those of the stream: every envelope, and 96 for what is around it.
+async fn assert_bytes_add_up(beside: &mut Beside, meta: &BTreeMap<String, String>) {
+    let stream = key(&group("lobby"), "s");
+    let entries: Vec<(String, Vec<Vec<u8>>)> = beside.ask(&format!("XRANGE {stream} - +")).await;
+    let bytes: usize = entries.iter().map(|(_, fields)| fields[9].len() + 96).sum();
+    assert_eq!(meta["b"], bytes.to_string());
+}
+
+#[tokio::test]
+async fn the_index_of_ids_is_bounded_and_says_when_it_has_forgotten() {
+    let redis = RedisServer::start().await;
+    let layer = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let mut mailbox = member(&layer, &lobby, 64).await;
+    let mut beside = Beside::new(&redis).await;
+    // As if thousands had been sent meanwhile.
+    let fill = "for id = redis.call('HLEN', KEYS[3]) + 1, 12000 do redis.call('HSET', KEYS[3], id, '') end";
+    let mut positions = Vec::new();
+    for number in 0..6 {
+        positions.push(send(&layer, &lobby, number).await.position.unwrap());
+        if number % 2 == 1 {
+            beside.eval(fill, &lobby, &[]).await;
+        }
+    }
+    for generation in ["i0", "i1"] {
+        let ids: u64 = beside.ask(&format!("HLEN {}", key(&lobby, generation))).await;
+        assert!(ids <= 12_000, "{ids} in {generation}");
+    }
+    let repeat = async |number: u32, floor| {
+        let repeat = message(number).with_floor(Some(floor));
+        layer.group_send(lobby.clone(), repeat, Retention::Kept).await
+    };
+    // Offsets 1 and 2 are forgotten, and so nobody can know what became of a send from back then.
+    assert_eq!(repeat(0, positions[0]).await, Err(Error::Undecided));
+    assert_eq!(repeat(100, Position { offset: 1, ..positions[0] }).await, Err(Error::Undecided));
+    for number in [2, 3, 4, 5] {
+        let known = repeat(number, positions[0]).await.unwrap();
+        assert_eq!(known.position, Some(positions[usize::try_from(number).unwrap()]));
+    }
+    assert_eq!(repeat(101, positions[1]).await.unwrap().position.unwrap().offset, 7);
+    send(&layer, &lobby, 102).await;
+    assert_eq!(numbers(&mut mailbox, 8).await, [0, 1, 2, 3, 4, 5, 101, 102]);
+}
+
+#[tokio::test]
+async fn every_key_has_the_prefix_the_group_s_hash_tag_and_an_end() {
+    let redis = RedisServer::start().await;
+    let layer = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let _mailbox = member(&layer, &lobby, 8).await;
+    let mut beside = Beside::new(&redis).await;
+    send(&layer, &lobby, 1).await;
+    beside.eval("for id = 1, 12000 do redis.call('HSET', KEYS[3], id, '') end", &lobby, &[]).await;
+    send(&layer, &lobby, 2).await;
+    let (_, mut keys): (u64, Vec<String>) = beside.ask("SCAN 0 COUNT 1000").await;
+    keys.sort();
+    assert_eq!(keys, ["test:{lobby}:i0", "test:{lobby}:i1", "test:{lobby}:m", "test:{lobby}:s"]);
+    for key in keys {
+        let left: i64 = beside.ask(&format!("PTTL {key}")).await;
+        assert!((DAY_MS - 60_000..=DAY_MS).contains(&left), "{key} has {left} ms left");
+    }
+}
+
+#[tokio::test]
+async fn a_send_is_one_command() {
+    let redis = RedisServer::start().await;
+    let layer = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let mut mailbox = member(&layer, &lobby, 512).await;
+    let mut beside = Beside::new(&redis).await;
+    let mut asked = asked_from_now(&redis).await;
+    for number in 0..100 {
+        send(&layer, &lobby, number).await;
+    }
+    let together = (100..200).map(|n| layer.group_send(lobby.clone(), message(n), Retention::Kept));
+    try_join_all(together.collect::<Vec<_>>()).await.unwrap();
+    numbers(&mut mailbox, 200).await;
+    assert_eq!(until_now(&mut asked, &mut beside).await, BTreeMap::from([("EVALSHA".to_owned(), 200)]));
+
+    // The first send into another group opens it, once; what is ephemeral needs no script.
+    for number in 200..210 {
+        send(&layer, &group("garden"), number).await;
+    }
+    layer.group_send(lobby, message(300), Retention::Ephemeral).await.unwrap();
+    let expected = BTreeMap::from([("EVALSHA".to_owned(), 11), ("PUBLISH".to_owned(), 1)]);
+    assert_eq!(until_now(&mut asked, &mut beside).await, expected);
+}
+
+type Asked = Lines<BufReader<TcpStream>>;
+
+/// What Redis is asked by its clients.
+async fn asked_from_now(redis: &RedisServer) -> Asked {
+    let mut monitor = TcpStream::connect(("127.0.0.1", redis.port())).await.unwrap();
+    monitor.write_all(b"MONITOR\r\n").await.unwrap();
+    let mut lines = BufReader::new(monitor).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("+OK"));
+    lines
+}
+
+/// How often which command was asked for since the last time; pings apart, and what scripts do.
+async fn until_now(asked: &mut Asked, beside: &mut Beside) -> BTreeMap<String, u32> {
+    beside.ask::<String>("ECHO now").await;
+    let mut commands = BTreeMap::new();
+    loop {
+        // +1700000000.123456 [0 127.0.0.1:50000] "EVALSHA" "…"
+        let line = asked.next_line().await.unwrap().expect("Redis lives");
+        let command = line.split('"').nth(1).unwrap_or_else(|| panic!("{line}"));
+        match command {
+            "ECHO" => return commands,
+            "PING" => {}
+            _ if line.contains(" lua] ") => {}
+            _ => *commands.entry(command.to_owned()).or_default() += 1,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_one_subscriber_however_many_mailboxes_it_has() {
+    let redis = RedisServer::start().await;
+    let nodes = [healthy_node(&redis).await, healthy_node(&redis).await];
+    let lobby = group("lobby");
+    let mut mailboxes = Vec::new();
+    for layer in &nodes {
+        for _ in 0..5 {
+            mailboxes.push(member(layer, &lobby, 8).await);
+        }
+    }
+    let mut beside = Beside::new(&redis).await;
+    let (_, subscribers): (String, u64) = beside.ask(&format!("PUBSUB NUMSUB {}", channel(&lobby))).await;
+    assert_eq!(subscribers, 2);
+    send(&nodes[0], &lobby, 1).await;
+    for mailbox in &mut mailboxes {
+        assert_eq!(numbers(mailbox, 1).await, [1]);
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_no_more_rights_than_the_document_lists_is_enough() {
+    let document = include_str!("../../../docs/channel-layer-spec.md");
+    let (_, access) = document.split_once("- **Access.**").unwrap();
+    let (access, _) = access.split_once("on keys and channels").unwrap();
+    let rights = access.split('`').skip(1).step_by(2).map(|command| format!("+{command}"));
+    let rights = rights.collect::<Vec<_>>().join(" ").to_lowercase();
+    let redis = RedisServer::start().await;
+    let mut beside = Beside::new(&redis).await;
+    beside.ask::<()>(&format!("ACL SETUSER hub on >secret ~{PREFIX}:* &{PREFIX}:* -@all {rights}")).await;
+    let url = format!("redis://hub:secret@127.0.0.1:{}", redis.port());
+    let relay = Arc::new(RedisRelay::new(&url, PREFIX).unwrap());
+    let layer = ResilientLayer::new(relay, Mode::Redis, PATIENT);
+    is(&layer, Health::Healthy).await;
+    let lobby = group("lobby");
+    let mut mailbox = member(&layer, &lobby, 256).await;
+    for number in 0..150 {
+        send(&layer, &lobby, number).await;
+    }
+    // Ids that turn over, a history that is asked of Redis, and one that begins anew.
+    beside.eval("for id = 1, 12000 do redis.call('HSET', KEYS[3], id, '') end", &lobby, &[]).await;
+    send(&layer, &lobby, 150).await;
+    assert_eq!(numbers(&mut mailbox, 151).await, (0..=150).collect::<Vec<_>>());
+    layer.history(lobby.clone(), Span::Latest, 1_000).await.unwrap();
+    layer.group_send(lobby.clone(), message(151), Retention::Ephemeral).await.unwrap();
+    beside.ask::<()>("FLUSHALL").await;
+    send(&layer, &lobby, 152).await;
+    let answers = (1_000..2_200).map(|n| layer.group_send(lobby.clone(), message(n), Retention::Kept));
+    try_join_all(answers.collect::<Vec<_>>()).await.unwrap();
+    let denied: Vec<Value> = beside.ask("ACL LOG").await;
+    assert!(denied.is_empty(), "{denied:?}");
+}

@@ -1,0 +1,193 @@
+//! A WebSocket by hand, byte for byte: for what no library would send, and for clients that do not behave.
+//!
+//! It answers nothing by itself, neither pings nor a close. What it reads is checked only as far as every frame of a hub
+//! must be: in one piece, unmasked, without extensions.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::http::head;
+use crate::machine::DEADLINE;
+
+/// The first byte of a whole text message.
+pub const TEXT: u8 = 0x81;
+/// The first byte of a close.
+pub const CLOSE: u8 = 0x88;
+/// The first byte of a ping.
+pub const PING: u8 = 0x89;
+/// The first byte of a pong.
+pub const PONG: u8 = 0x8a;
+
+/// The bit of the first byte that ends a message.
+const FIN: u8 = 0x80;
+
+/// One open WebSocket.
+#[derive(Debug)]
+pub struct RawClient {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl RawClient {
+    /// Opens a WebSocket without a subprotocol, and says nothing on it.
+    pub async fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.unwrap_or_else(|error| panic!("{addr}: {error}"));
+        Self::open(stream, &[]).await
+    }
+
+    /// Opens a WebSocket on a connection; the request and `after` are written at once.
+    pub async fn open(mut stream: TcpStream, after: &[u8]) -> Self {
+        let addr = stream.peer_addr().expect("it is connected");
+        let mut bytes = request(addr, "").into_bytes();
+        bytes.extend_from_slice(after);
+        let opened = timeout(DEADLINE, async {
+            stream.write_all(&bytes).await.expect("the hub takes a request");
+            head(&mut stream).await
+        });
+        let (head, read) = opened.await.unwrap_or_else(|_| panic!("no handshake in {DEADLINE:?}"));
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        Self { stream, read }
+    }
+
+    /// Writes bytes as they are.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        // A hub that has closed shows in what is read next, which says more than a failed write.
+        let written = timeout(DEADLINE, self.stream.write_all(bytes)).await;
+        assert!(written.is_ok(), "the hub took nothing for {DEADLINE:?}");
+    }
+
+    /// Writes a text message in one frame.
+    pub async fn text(&mut self, text: &str) {
+        self.write(&frame(TEXT, text.as_bytes())).await;
+    }
+
+    /// The next frame: its first byte, and its payload.
+    pub async fn next(&mut self) -> (u8, Vec<u8>) {
+        let next = timeout(DEADLINE, async {
+            loop {
+                if let Some(found) = take(&mut self.read) {
+                    return found;
+                }
+                let read = self.stream.read_buf(&mut self.read).await;
+                let read = read.unwrap_or_else(|error| panic!("instead of a frame: {error}"));
+                assert!(read > 0, "the connection ended instead of a frame");
+            }
+        });
+        next.await.unwrap_or_else(|_| panic!("no frame in {DEADLINE:?}"))
+    }
+
+    /// The next frame, which must be a text: its JSON.
+    pub async fn json(&mut self) -> Value {
+        let (first, payload) = self.next().await;
+        assert_eq!(first, TEXT, "{payload:?}");
+        serde_json::from_slice(&payload).expect("a hub speaks JSON")
+    }
+
+    /// Says hello and waits for the `welcome`.
+    pub async fn hello(&mut self) {
+        self.text(r#"{"type":"hello","ref":"hello"}"#).await;
+        assert_eq!(self.json().await["type"], "welcome");
+    }
+
+    /// Passes over what comes until the hub's close, and returns its code.
+    pub async fn close_code(&mut self) -> u16 {
+        loop {
+            if let (CLOSE, payload) = self.next().await {
+                let code = payload.first_chunk().expect("a hub's close has a code");
+                return u16::from_be_bytes(*code);
+            }
+        }
+    }
+
+    /// Waits for the end of the connection, before which nothing more must come.
+    pub async fn ends(&mut self) {
+        let end = timeout(DEADLINE, self.stream.read_buf(&mut self.read)).await;
+        // A hub that did not read everything resets the connection; that is an end as well.
+        let read = end.unwrap_or_else(|_| panic!("the connection did not end in {DEADLINE:?}")).unwrap_or(0);
+        assert!(read == 0 && self.read.is_empty(), "after the end: {:?}", self.read);
+    }
+
+    /// All whole frames until the end of the connection, which must come.
+    pub async fn rest(&mut self) -> Vec<(u8, Vec<u8>)> {
+        let end = timeout(DEADLINE, async {
+            // A reset is an end as well.
+            while self.stream.read_buf(&mut self.read).await.unwrap_or(0) > 0 {}
+        });
+        assert!(end.await.is_ok(), "the connection did not end in {DEADLINE:?}");
+        std::iter::from_fn(|| take(&mut self.read)).collect()
+    }
+
+    /// The connection itself, and what was read from it already.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.read)
+    }
+}
+
+/// The request for a WebSocket at a hub; `headers` are more lines, each with its end.
+pub fn request(addr: SocketAddr, headers: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n{headers}\r\n"
+    )
+}
+
+/// A client's frame: the first byte as it is, and the payload under a mask.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x4b, 0xb4, 0x00, 0x7f];
+    const MASKED: u8 = 0x80;
+    let mut bytes = vec![first];
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(short @ ..=125), _) => bytes.push(MASKED | short),
+        (_, Ok(medium)) => {
+            bytes.push(MASKED | 126);
+            bytes.extend(medium.to_be_bytes());
+        }
+        _ => {
+            bytes.push(MASKED | 127);
+            bytes.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    bytes.extend(MASK);
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+/// Takes a whole frame off the front, if one is there.
+pub fn take(read: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let (&first, &second) = (read.first()?, read.get(1)?);
+    assert!(first & 0x70 == 0 && first & FIN != 0 && second & 0x80 == 0, "no hub's frame: {first} {second}");
+    let (start, length) = match second {
+        126 => (4, usize::from(u16::from_be_bytes(*read.get(2..)?.first_chunk()?))),
+        127 => (10, usize::try_from(u64::from_be_bytes(*read.get(2..)?.first_chunk()?)).expect("64 bits")),
+        short => (2, usize::from(short)),
+    };
+    let payload = read.get(start..start + length)?.to_vec();
+    read.drain(..start + length);
+    Some((first, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_masked_and_as_long_as_it_says() {
+        assert_eq!(frame(TEXT, b"a"), [0x81, 0x81, 0x4b, 0xb4, 0x00, 0x7f, b'a' ^ 0x4b]);
+        assert_eq!(frame(TEXT, &[0; 126])[..4], [0x81, 0xfe, 0, 126]);
+        assert_eq!(frame(TEXT, &[0; 65_536])[..10], [0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn frames_are_taken_whole_and_in_order() {
+        let mut read = vec![0x81, 1, b'a', 0x88, 126, 0, 2, 3];
+        assert_eq!(take(&mut read), Some((TEXT, b"a".to_vec())));
+        assert_eq!(take(&mut read), None);
+        read.push(0xe8);
+        assert_eq!(take(&mut read), Some((CLOSE, vec![3, 0xe8])));
+        assert!(read.is_empty());
+    }
+}

@@ -28,7 +28,7 @@ impl Member {
             return Ok(Err(refusal.into()));
         }
         match request.kind() {
-            "join" => return self.join(&request).await,
+            "join" => return Box::pin(self.join(&request)).await,
             "leave" => return Ok(self.leave(&request)),
             "ping" => self.cx.reply(&Pong),
             "pong" => {}

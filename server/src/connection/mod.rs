@@ -51,9 +51,9 @@ pub(crate) async fn run(
     let seat = Seat { worker, socket };
     let wire = Wire::new(early, doors.limits.frame_bytes);
     let newcomer = Newcomer { handshake: Box::new(handshake), doors };
-    let connection =
+    let mut connection =
         Connection { worker: Rc::clone(&seat.worker), socket: Rc::clone(&seat.socket), wire, more: true };
-    connection.run(newcomer).await;
+    connection.run(Client::New(newcomer)).await;
 }
 
 /// A socket's place in its worker. Dropping it leaves the groups and frees the place, however the task ends.
@@ -106,8 +106,7 @@ enum End {
 }
 
 impl Connection {
-    async fn run(mut self, newcomer: Newcomer) {
-        let mut client = Client::New(newcomer);
+    async fn run(&mut self, mut client: Client) {
         let end = self.serve(&mut client).await;
         let code = match end {
             End::Close(code) => code,
@@ -117,11 +116,11 @@ impl Connection {
             }
         };
         if let Client::Known(member) = &mut client {
-            member.disconnected(code).await;
+            Box::pin(member.disconnected(code)).await;
         }
         drop(client);
         if let End::Close(code) = end {
-            self.say_goodbye(code).await;
+            Box::pin(self.say_goodbye(code)).await;
         }
     }
 
@@ -234,7 +233,7 @@ impl Connection {
         };
         match client {
             Client::New(newcomer) => {
-                if let Some(member) = self.hello(newcomer, &request).await? {
+                if let Some(member) = Box::pin(self.hello(newcomer, &request)).await? {
                     *client = Client::Known(Box::new(member));
                 }
                 Ok(())

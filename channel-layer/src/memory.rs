@@ -41,7 +41,6 @@ const HISTORY: Bounds = Bounds {
 #[derive(Debug)]
 pub struct MemoryLayer {
     registry: Arc<Registry>,
-    epoch: Epoch,
     status: watch::Sender<LayerState>,
     closed: AtomicBool,
 }
@@ -52,32 +51,16 @@ impl MemoryLayer {
     pub fn new() -> Self {
         Self {
             registry: Registry::new(),
-            epoch: Epoch::random(),
             status: watch::Sender::new(LayerState::now(Mode::Memory, Health::Healthy)),
             closed: AtomicBool::new(false),
         }
-    }
-
-    fn post(&self, name: &GroupName, group: &mut Group, message: Message) -> Result<Position> {
-        let tail = tail_of(group, self.epoch);
-        if let Some((position, digest)) = tail.find(message.id) {
-            return if digest == message.digest() { Ok(position) } else { Err(Error::Conflict) };
-        }
-        if message.floor.is_some_and(|floor| tail.forgets_after(floor)) {
-            return Err(Error::Undecided);
-        }
-        let position = Position { epoch: self.epoch, offset: tail.head().offset + 1 };
-        let digest = message.digest();
-        let posted = Posted::new(name.clone(), message, Some(position));
-        group.post(Arc::new(posted), digest, Instant::now());
-        Ok(position)
     }
 
     fn send_now(&self, name: &GroupName, message: Message, retention: Retention) -> Result<Sent> {
         self.open().and_then(|()| message.check())?;
         let id = message.id;
         let position = self.registry.with(name, |group| match retention {
-            Retention::Kept => self.post(name, group, message).map(Some),
+            Retention::Kept => post(name, group, message).map(Some),
             Retention::Ephemeral => {
                 let posted = Posted::new(name.clone(), message, None);
                 group.fan_out(&Delivery::Message(Arc::new(posted)));
@@ -92,8 +75,27 @@ impl MemoryLayer {
     }
 }
 
-fn tail_of(group: &mut Group, epoch: Epoch) -> &mut Tail {
-    group.tail.get_or_insert_with(|| Tail::new(HISTORY, Lineage::of(epoch), 0, Before::Forgotten))
+/// Numbers a message, keeps it and hands it out; or gives the position that it has.
+fn post(name: &GroupName, group: &mut Group, message: Message) -> Result<Position> {
+    let tail = tail_of(group);
+    if let Some((position, digest)) = tail.find(message.id) {
+        return if digest == message.digest() { Ok(position) } else { Err(Error::Conflict) };
+    }
+    if message.floor.is_some_and(|floor| tail.forgets_after(floor)) {
+        return Err(Error::Undecided);
+    }
+    let Position { epoch, offset } = tail.head();
+    let position = Position { epoch, offset: offset + 1 };
+    let digest = message.digest();
+    let posted = Posted::new(name.clone(), message, Some(position));
+    group.post(Arc::new(posted), digest, Instant::now());
+    Ok(position)
+}
+
+/// The history of a group. One that was forgotten begins anew, in an epoch of its own: no position is given twice.
+fn tail_of(group: &mut Group) -> &mut Tail {
+    let begin = || Tail::new(HISTORY, Lineage::of(Epoch::random()), 0, Before::Forgotten);
+    group.tail.get_or_insert_with(begin)
 }
 
 impl Default for MemoryLayer {
@@ -126,7 +128,7 @@ impl ChannelLayer for MemoryLayer {
 
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
         let read = self.registry.with(&group, |group| {
-            let tail = tail_of(group, self.epoch);
+            let tail = tail_of(group);
             match tail.read(span, messages_max, Instant::now()) {
                 TailRead::Here(recovered) => recovered,
                 TailRead::Elsewhere => unreachable!("there is nothing behind a tail that is the history"),

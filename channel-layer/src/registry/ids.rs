@@ -29,6 +29,15 @@ impl IdIndex {
         self.young.insert(id, known);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// Forgets every id numbered up to `offset`, and admits it.
+    pub(crate) fn forget(&mut self, offset: u64) {
+        *self = Self { young_after: offset, old_after: offset, ..Self::default() };
+    }
+
     pub(crate) fn find(&self, id: MessageId) -> Option<Known> {
         self.young.get(&id).or_else(|| self.old.get(&id)).copied()
     }

@@ -14,8 +14,9 @@ use crate::{
     message::Message,
     name::{ChannelName, GroupName},
 };
+use indexmap::IndexMap;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -31,8 +32,26 @@ const SHARDS: usize = 16;
 /// make room.
 const GROUPS_PER_SHARD_MAX: usize = 8_192;
 
+/// What a node remembers of its groups' histories, over all shards; beyond it the groups that were used longest ago make
+/// room.
+const BYTES_MAX: usize = 256 << 20;
+const SHARD_BYTES_MAX: usize = BYTES_MAX / SHARDS;
+
+/// Groups looked at for the one that was used longest ago. Among so few it is rarely the very oldest, and never a busy
+/// one while there are others; a list in order of use would be written at every message.
+const SAMPLE: u64 = 8;
+
 type Ring = broadcast::Sender<Delivery>;
-type Shard = HashMap<GroupName, Group>;
+
+/// Some of the groups.
+#[derive(Default)]
+struct Shard {
+    groups: IndexMap<GroupName, Group>,
+    /// What the tails of these groups weigh.
+    bytes: usize,
+    /// Counts uses, and so orders them.
+    clock: u64,
+}
 
 pub(crate) struct Registry {
     /// The first part of the address of every mailbox here: this process, not this machine.
@@ -52,6 +71,8 @@ pub(crate) struct Group {
     members: Vec<(ChannelName, Ring)>,
     /// `None` until its history has been opened.
     pub(crate) tail: Option<Tail>,
+    /// When it was used last, by its shard's clock.
+    used: u64,
     /// Whether what is sent into the group now arrives here: a layer with a backend sets it once the subscription
     /// is confirmed and the history read.
     pub(crate) synced: bool,
@@ -75,6 +96,10 @@ impl Group {
 
     pub(crate) fn has_members(&self) -> bool {
         !self.members.is_empty()
+    }
+
+    fn weight(&self) -> usize {
+        self.tail.as_ref().map_or(0, Tail::weight)
     }
 }
 
@@ -108,7 +133,7 @@ impl Registry {
     pub(crate) fn remove_mailbox(&self, channel: &ChannelName) {
         self.rings().remove(channel);
         for shard in &self.shards {
-            for group in lock(shard).values_mut() {
+            for group in lock(shard).groups.values_mut() {
                 group.members.retain(|(member, _)| member != channel);
             }
         }
@@ -146,27 +171,33 @@ impl Registry {
     /// [`Error::Overloaded`] when there are too many groups and all have members.
     pub(crate) fn with<T>(&self, name: &GroupName, act: impl FnOnce(&mut Group) -> T) -> Result<T> {
         let mut shard = self.shard(name);
-        if shard.len() >= GROUPS_PER_SHARD_MAX && !shard.contains_key(name) {
-            make_room(&mut shard)?;
+        if shard.groups.len() >= GROUPS_PER_SHARD_MAX && !shard.groups.contains_key(name) {
+            shard.make_room()?;
         }
-        Ok(act(shard.entry(name.clone()).or_default()))
+        shard.groups.entry(name.clone()).or_default();
+        let done = shard.act(name, act).expect("it was just made");
+        for _ in 0..EVICTIONS_MAX {
+            if shard.bytes <= SHARD_BYTES_MAX {
+                break;
+            }
+            shard.evict(name, |number| self.hasher.hash_one(number));
+        }
+        Ok(done)
     }
 
     /// Runs `act` on a group if it is known here.
     pub(crate) fn existing<T>(&self, name: &GroupName, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
-        self.shard(name).get_mut(name).map(act)
+        self.shard(name).act(name, act)
     }
 
     /// Forgets a group that has no members; says whether it is gone.
     pub(crate) fn remove_if_empty(&self, name: &GroupName) -> bool {
-        match self.shard(name).entry(name.clone()) {
-            Entry::Occupied(group) if group.get().has_members() => false,
-            Entry::Occupied(group) => {
-                group.remove();
-                true
-            }
-            Entry::Vacant(_) => true,
+        let mut shard = self.shard(name);
+        let has_members = shard.groups.get(name).is_some_and(Group::has_members);
+        if !has_members {
+            shard.remove(name);
         }
+        !has_members
     }
 
     /// Ends every mailbox: its reader gets what waits, then [`Closed`](crate::Received::Closed).
@@ -174,7 +205,7 @@ impl Registry {
         self.closed.store(true, Ordering::Release);
         self.rings().clear();
         for shard in &self.shards {
-            lock(shard).clear();
+            *lock(shard) = Shard::default();
         }
     }
 
@@ -193,22 +224,136 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Forgets the groups without members whose history has run out, or else one without members.
-fn make_room(shard: &mut Shard) -> Result<()> {
-    let now = Instant::now();
-    let before = shard.len();
-    shard
-        .retain(|_, group| group.has_members() || !group.tail.as_mut().is_none_or(|tail| tail.is_spent(now)));
-    if shard.len() < before {
-        return Ok(());
+/// A use that makes a shard too heavy lets go of as many groups at most; the next use goes on.
+const EVICTIONS_MAX: usize = 4;
+
+impl Shard {
+    /// Runs `act` on a group, and weighs it.
+    fn act<T>(&mut self, name: &GroupName, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
+        let group = self.groups.get_mut(name)?;
+        self.clock += 1;
+        group.used = self.clock;
+        let before = group.weight();
+        let done = act(group);
+        self.bytes = self.bytes - before + group.weight();
+        Some(done)
     }
-    let empty = shard.iter().find(|(_, group)| !group.has_members()).map(|(name, _)| name.clone());
-    shard.remove(&empty.ok_or(Error::Overloaded)?);
-    Ok(())
+
+    fn remove(&mut self, name: &GroupName) {
+        if let Some(group) = self.groups.swap_remove(name) {
+            self.bytes -= group.weight();
+        }
+    }
+
+    /// Forgets the groups without members whose history has run out, or else one without members.
+    fn make_room(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let before = self.groups.len();
+        self.groups.retain(|_, group| {
+            let weight = group.weight();
+            let is_spent = group.tail.as_mut().is_none_or(|tail| tail.is_spent(now));
+            self.bytes = self.bytes - weight + group.weight();
+            group.has_members() || !is_spent
+        });
+        if self.groups.len() < before {
+            return Ok(());
+        }
+        let empty = self.groups.iter().find(|(_, group)| !group.has_members()).map(|(name, _)| name.clone());
+        self.remove(&empty.ok_or(Error::Overloaded)?);
+        Ok(())
+    }
+
+    /// Forgets what one group remembers that was used long ago; `but` is in use.
+    fn evict(&mut self, but: &GroupName, random: impl Fn(u64) -> u64) {
+        let count = self.groups.len() as u64;
+        let index = |number| usize::try_from(random(self.clock + number) % count).expect("an index");
+        let oldest = (0..SAMPLE)
+            .filter_map(|number| self.groups.get_index(index(number)))
+            .filter(|(name, group)| *name != but && group.weight() > 0)
+            .min_by_key(|(_, group)| group.used)
+            .map(|(name, _)| name.clone());
+        let Some(name) = oldest else { return };
+        let has_members = self.groups.get(&name).is_some_and(Group::has_members);
+        if has_members {
+            // Its members hold positions in it, so it goes on where it stands.
+            self.act(&name, |group| group.tail.as_mut().map(Tail::forget));
+        } else {
+            self.remove(&name);
+        }
+    }
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registry").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        history::{Lineage, Span},
+        message::MessageId,
+        position::{Epoch, Position},
+    };
+    use tail::{Before, Bounds, TailRead};
+
+    const BOUNDS: Bounds =
+        Bounds { messages: 1_000, bytes: 1 << 20, age: std::time::Duration::from_secs(60), ids: 1_000 };
+
+    fn post(registry: &Registry, group: usize, bytes: usize) -> Position {
+        let name: GroupName = format!("g{group}").parse().unwrap();
+        let mut posted = None;
+        registry
+            .with(&name, |group| {
+                let begin = || Tail::new(BOUNDS, Lineage::of(Epoch::random()), 0, Before::Forgotten);
+                let head = group.tail.get_or_insert_with(begin).head();
+                let position = Position { epoch: head.epoch, offset: head.offset + 1 };
+                let message = Message::frame(MessageId::random(), vec![0; bytes]);
+                group.post(Arc::new(Posted::new(name.clone(), message, Some(position))), 0, Instant::now());
+                posted = Some(position);
+            })
+            .unwrap();
+        posted.unwrap()
+    }
+
+    fn weight(registry: &Registry) -> usize {
+        registry.shards.iter().map(|shard| lock(shard).bytes).sum()
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound_and_what_is_in_use_stays() {
+        let registry = Registry::new();
+        let busy = post(&registry, 0, 10);
+        for group in 1..3_000 {
+            post(&registry, group, 200_000);
+            assert_eq!(post(&registry, 0, 10).epoch, busy.epoch, "a group in use is not forgotten");
+        }
+        assert!(weight(&registry) <= BYTES_MAX + SHARDS * 400_000, "{}", weight(&registry));
+        let known: usize = registry.shards.iter().map(|shard| lock(shard).groups.len()).sum();
+        assert!(known < 1_000, "{known} of 3,000 groups are left");
+    }
+
+    #[test]
+    fn a_group_with_members_is_emptied_rather_than_forgotten() {
+        let registry = Registry::new();
+        let mailbox = registry.new_channel(8);
+        let name: GroupName = "g0".parse().unwrap();
+        registry.add(&name, mailbox.channel()).unwrap();
+        let first = post(&registry, 0, 100_000);
+        for group in 1..5_000 {
+            post(&registry, group, 200_000);
+        }
+        let read = registry.existing(&name, |group| {
+            let tail = group.tail.as_mut().unwrap();
+            assert_eq!(tail.head(), first);
+            tail.read(Span::After(first), 10, Instant::now())
+        });
+        assert!(
+            matches!(read, Some(TailRead::Here(crate::Recovered::All(_)))),
+            "its members' positions stay good"
+        );
+        assert_eq!(post(&registry, 0, 10), Position { offset: 2, ..first });
     }
 }

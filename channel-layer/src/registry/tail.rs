@@ -23,6 +23,9 @@ pub(crate) struct Bounds {
     pub(crate) ids: usize,
 }
 
+/// What an id costs in the index, roughly.
+const ID_BYTES: usize = 64;
+
 /// What an entry costs beside its body, roughly: its header, its name, its place in the index.
 const ENTRY_OVERHEAD_BYTES: usize = 200;
 
@@ -134,6 +137,22 @@ impl Tail {
             if self.before == Before::Nothing {
                 self.before = Before::Backend;
             }
+        }
+    }
+
+    /// What it weighs in memory, roughly: each body once more as it was rendered, and the index.
+    pub(crate) fn weight(&self) -> usize {
+        2 * self.bytes + self.ids.len() * ID_BYTES
+    }
+
+    /// Drops what it has, and goes on where it stands.
+    pub(crate) fn forget(&mut self) {
+        self.entries = VecDeque::new();
+        self.bytes = 0;
+        self.ids.forget(self.head);
+        self.start = self.head;
+        if self.before == Before::Nothing {
+            self.before = Before::Backend;
         }
     }
 

@@ -65,6 +65,18 @@ impl Posted {
         Self { group, id, position, except, body, rendered: OnceLock::new() }
     }
 
+    /// The same message, not rendered yet.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            group: self.group.clone(),
+            id: self.id,
+            position: self.position,
+            except: self.except.clone(),
+            body: self.body.clone(),
+            rendered: OnceLock::new(),
+        }
+    }
+
     /// What `render` made of it, the first time that anybody on this node asked: workers share one rendering.
     pub fn rendered(&self, render: impl FnOnce(&Self) -> Bytes) -> &Bytes {
         self.rendered.get_or_init(|| render(self))

@@ -89,7 +89,8 @@ impl Group {
     /// Appends to the tail and hands out: one step for whoever reads the tail.
     pub(crate) fn post(&mut self, posted: Arc<Posted>, digest: u64, now: Instant) {
         if let Some(tail) = &mut self.tail {
-            tail.append(Arc::clone(&posted), digest, now);
+            // What members are given is rendered and then forgotten; the tail's own is rendered if somebody reads it.
+            tail.append(Arc::new(posted.again()), digest, now);
         }
         self.fan_out(&Delivery::Message(posted));
     }
@@ -171,11 +172,16 @@ impl Registry {
     /// [`Error::Overloaded`] when there are too many groups and all have members.
     pub(crate) fn with<T>(&self, name: &GroupName, act: impl FnOnce(&mut Group) -> T) -> Result<T> {
         let mut shard = self.shard(name);
-        if shard.groups.len() >= GROUPS_PER_SHARD_MAX && !shard.groups.contains_key(name) {
-            shard.make_room()?;
-        }
-        shard.groups.entry(name.clone()).or_default();
-        let done = shard.act(name, act).expect("it was just made");
+        let index = match shard.groups.get_index_of(name) {
+            Some(index) => index,
+            None => {
+                if shard.groups.len() >= GROUPS_PER_SHARD_MAX {
+                    shard.make_room()?;
+                }
+                shard.groups.insert_full(name.clone(), Group::default()).0
+            }
+        };
+        let done = shard.act(index, act);
         for _ in 0..EVICTIONS_MAX {
             if shard.bytes <= SHARD_BYTES_MAX {
                 break;
@@ -187,7 +193,9 @@ impl Registry {
 
     /// Runs `act` on a group if it is known here.
     pub(crate) fn existing<T>(&self, name: &GroupName, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
-        self.shard(name).act(name, act)
+        let mut shard = self.shard(name);
+        let index = shard.groups.get_index_of(name)?;
+        Some(shard.act(index, act))
     }
 
     /// Forgets a group that has no members; says whether it is gone.
@@ -228,15 +236,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const EVICTIONS_MAX: usize = 4;
 
 impl Shard {
-    /// Runs `act` on a group, and weighs it.
-    fn act<T>(&mut self, name: &GroupName, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
-        let group = self.groups.get_mut(name)?;
+    /// Runs `act` on the group at an index of the map, and weighs it.
+    fn act<T>(&mut self, index: usize, act: impl FnOnce(&mut Group) -> T) -> T {
+        let group = &mut self.groups[index];
         self.clock += 1;
         group.used = self.clock;
         let before = group.weight();
         let done = act(group);
         self.bytes = self.bytes - before + group.weight();
-        Some(done)
+        done
     }
 
     fn remove(&mut self, name: &GroupName) {
@@ -268,17 +276,15 @@ impl Shard {
         let count = self.groups.len() as u64;
         let index = |number| usize::try_from(random(self.clock + number) % count).expect("an index");
         let oldest = (0..SAMPLE)
-            .filter_map(|number| self.groups.get_index(index(number)))
-            .filter(|(name, group)| *name != but && group.weight() > 0)
-            .min_by_key(|(_, group)| group.used)
-            .map(|(name, _)| name.clone());
-        let Some(name) = oldest else { return };
-        let has_members = self.groups.get(&name).is_some_and(Group::has_members);
-        if has_members {
-            // Its members hold positions in it, so it goes on where it stands.
-            self.act(&name, |group| group.tail.as_mut().map(Tail::forget));
-        } else {
-            self.remove(&name);
+            .map(index)
+            .filter(|index| self.groups.get_index(*index).is_some_and(|(name, _)| name != but))
+            .filter(|index| self.groups[*index].weight() > 0)
+            .min_by_key(|index| self.groups[*index].used);
+        let Some(oldest) = oldest else { return };
+        // Whoever is in it holds positions in it, so it goes on where it stands; else it is gone.
+        self.act(oldest, |group| group.tail.as_mut().map(Tail::forget));
+        if !self.groups[oldest].has_members() {
+            self.groups.swap_remove_index(oldest);
         }
     }
 }

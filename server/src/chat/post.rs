@@ -4,6 +4,7 @@ use crate::{
     consumer::{Context, Failure, Outcome},
     position::{from_wire, on_wire},
 };
+use bytes::Bytes;
 use channel_layer::{Message, MessageId, Retention};
 use palabre_protocol::{Ack, ChatMessage, ErrorFrame, Limits, Refusal, Request, Send, User};
 use sha2::{Digest, Sha256};
@@ -32,7 +33,8 @@ fn post(request: &Request, asked: &Send<'_>, limits: &Limits, cx: &Context) -> O
         reply_to: asked.reply_to.as_deref(),
         version: 1,
     };
-    let payload = palabre_protocol::payload(&palabre_protocol::encode(&message));
+    // A copy of just its length: it is kept as long as the history, and what it was written into is larger.
+    let payload = Bytes::copy_from_slice(&palabre_protocol::payload(&palabre_protocol::encode(&message)));
     let message = Message::frame(id(group.as_str(), &who.id, &asked.client_id), payload)
         .with_digest(digest(request.kind(), asked))
         .with_floor(floor);

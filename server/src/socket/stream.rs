@@ -42,7 +42,15 @@ impl Stream {
     /// `WouldBlock` when it takes nothing.
     pub(crate) fn try_write(&self, piece: &[u8]) -> io::Result<usize> {
         let Self::Plain(tcp) = self;
-        tcp.try_write(piece)
+        // Asked of the kernel itself, which knows best: the runtime's notion of being writable stands in memory of its
+        // own, one miss of the cache for every delivery.
+        let written = SockRef::from(tcp).send(piece);
+        if matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            let waits: io::Result<()> =
+                tcp.try_io(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()));
+            debug_assert!(waits.is_err());
+        }
+        written
     }
 
     /// Writes several pieces in one call, as far as the kernel takes them.

@@ -27,6 +27,9 @@ pub struct Page {
     pub more: bool,
 }
 
+/// Messages that come with a [`Recovered::Gap`], at most: enough for a screen.
+pub(crate) const GAP_MESSAGES_MAX: usize = 100;
+
 /// Why a reader cannot simply go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {

@@ -163,16 +163,16 @@ async fn take_in(worker: Rc<Worker>, doors: Arc<Doors>, mut arrivals: mpsc::Rece
             match arrival {
                 Arrival::Accepted(tcp, peer, site) => {
                     if let Ok(tcp) = TcpStream::from_std(tcp) {
-                        serve(on, doors, site, tcp, peer).await;
+                        serve(on, doors, site, tcp, peer, Rc::new(load)).await;
                     }
                 }
                 Arrival::Upgraded(tcp, handshake, early) => {
                     if let Ok(tcp) = TcpStream::from_std(tcp) {
                         arrive(on, doors, handshake, tcp, early).await;
                     }
+                    drop(load);
                 }
             }
-            drop(load);
         });
     }
 }

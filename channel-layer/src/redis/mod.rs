@@ -11,7 +11,7 @@ mod subscriber;
 
 use crate::{
     envelope,
-    history::{GapReason, Page, Recovered, Span},
+    history::{GAP_MESSAGES_MAX, GapReason, Page, Recovered, Span},
     message::Message,
     name::{ChannelName, GroupName},
     relay::{Answered, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
@@ -75,28 +75,33 @@ impl RedisRelay {
         known: crate::Position,
         messages_max: usize,
     ) -> Result<Recovered, LinkError> {
-        let from = format!("{}-0", known.offset.saturating_add(1));
         let [meta, stream, ..] = self.keys.group(group);
-        let mut pipe = redis::pipe();
-        pipe.atomic().cmd("HGETALL").arg(meta);
-        pipe.cmd("XRANGE").arg(stream).arg(from).arg("+").arg("COUNT").arg(messages_max);
-        let (meta, entries): (Value, Value) =
-            link::answer(pipe.query_async(&mut connections.commands())).await?;
-        let meta = scripts::meta(meta)?;
-        let reason = match meta.lineage.resume(known, meta.head.offset) {
-            Ok(after) if after >= meta.trimmed => {
+        let ask = redis::cmd("HGETALL").arg(&meta).to_owned();
+        let before: Value = link::answer(ask.query_async(&mut connections.commands())).await?;
+        // What is no use to the reader is not fetched: anybody can ask with a position of long ago.
+        let useful = |meta: &scripts::Meta| match meta.lineage.resume(known, meta.head.offset) {
+            Ok(after) if after >= meta.trimmed => Ok(()),
+            Ok(_) => Err(GapReason::Trimmed),
+            Err(reason) => Err(reason),
+        };
+        let mut gap = useful(&scripts::meta(before)?);
+        if gap.is_ok() {
+            let from = format!("{}-0", known.offset.saturating_add(1));
+            let mut pipe = redis::pipe();
+            pipe.atomic().cmd("HGETALL").arg(meta);
+            pipe.cmd("XRANGE").arg(stream).arg(from).arg("+").arg("COUNT").arg(messages_max);
+            let (meta, entries): (Value, Value) =
+                link::answer(pipe.query_async(&mut connections.commands())).await?;
+            let meta = scripts::meta(meta)?;
+            gap = useful(&meta);
+            if gap.is_ok() {
                 let messages = scripts::entries(group, entries)?;
-                let reached =
-                    messages.last().and_then(|posted| posted.position).map_or(after, |last| last.offset);
-                // Fewer than asked for: the rest up to the head was dropped from the history, not left out here.
-                let more = messages.len() == messages_max && reached < meta.head.offset;
+                let more = scripts::has_more(&messages, messages_max, meta.head);
                 return Ok(Recovered::All(Page { messages, head: meta.head, more }));
             }
-            Ok(_) => GapReason::Trimmed,
-            Err(reason) => reason,
-        };
-        let page = self.read_latest(connections, group, messages_max).await?;
-        Ok(Recovered::Gap(reason, page))
+        }
+        let page = self.read_latest(connections, group, messages_max.min(GAP_MESSAGES_MAX)).await?;
+        Ok(Recovered::Gap(gap.err().unwrap_or(GapReason::Trimmed), page))
     }
 
     async fn read_latest(

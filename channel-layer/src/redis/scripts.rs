@@ -133,11 +133,7 @@ pub(crate) fn opened(opening: &Opening, answer: Value) -> Result<Opened, LinkErr
     let messages = entries(&opening.group, messages)?;
     let recovered = match opening.known {
         Some(_) if how == "after" => {
-            let more = messages.len() == opening.entries_max
-                && messages
-                    .last()
-                    .and_then(|posted| posted.position)
-                    .is_some_and(|last| last.offset < head.offset);
+            let more = has_more(&messages, opening.entries_max, head);
             Recovered::All(Page { messages, head, more })
         }
         known => {
@@ -150,6 +146,13 @@ pub(crate) fn opened(opening: &Opening, answer: Value) -> Result<Opened, LinkErr
         }
     };
     Ok(Opened { lineage, recovered })
+}
+
+/// Whether a history that ends at `head` goes on after these, of which `entries_max` were asked for. Fewer than asked
+/// for: what is missing up to the head was dropped from the history, not left out here.
+pub(crate) fn has_more(messages: &[Arc<Posted>], entries_max: usize, head: Position) -> bool {
+    let last = messages.last().and_then(|posted| posted.position);
+    messages.len() == entries_max && last.is_some_and(|last| last.offset < head.offset)
 }
 
 /// The last entries, and whether the stream holds earlier ones.

@@ -99,6 +99,11 @@ impl Group {
         !self.members.is_empty()
     }
 
+    /// Whether somebody counts on it: its members, or a layer that hears it and goes on where it stands.
+    fn is_held(&self) -> bool {
+        self.has_members() || self.synced
+    }
+
     fn weight(&self) -> usize {
         self.tail.as_ref().map_or(0, Tail::weight)
     }
@@ -182,20 +187,39 @@ impl Registry {
             }
         };
         let done = shard.act(index, act);
+        self.keep_bound(&mut shard, name);
+        Ok(done)
+    }
+
+    fn keep_bound(&self, shard: &mut Shard, but: &GroupName) {
         for _ in 0..EVICTIONS_MAX {
             if shard.bytes <= SHARD_BYTES_MAX {
-                break;
+                return;
             }
-            shard.evict(name, |number| self.hasher.hash_one(number));
+            shard.evict(but, |number| self.hasher.hash_one(number));
         }
-        Ok(done)
+    }
+
+    /// Lets go of what is too old in a group, and says whether it has members. No use of it.
+    pub(crate) fn tend(&self, name: &GroupName, now: Instant) -> bool {
+        let mut shard = self.shard(name);
+        let Some(group) = shard.groups.get_mut(name) else { return false };
+        let before = group.weight();
+        if let Some(tail) = &mut group.tail {
+            tail.expire(now);
+        }
+        let (after, has_members) = (group.weight(), group.has_members());
+        shard.bytes = shard.bytes - before + after;
+        has_members
     }
 
     /// Runs `act` on a group if it is known here.
     pub(crate) fn existing<T>(&self, name: &GroupName, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
         let mut shard = self.shard(name);
         let index = shard.groups.get_index_of(name)?;
-        Some(shard.act(index, act))
+        let done = shard.act(index, act);
+        self.keep_bound(&mut shard, name);
+        Some(done)
     }
 
     /// Forgets a group that has no members; says whether it is gone.
@@ -261,12 +285,12 @@ impl Shard {
             let weight = group.weight();
             let is_spent = group.tail.as_mut().is_none_or(|tail| tail.is_spent(now));
             self.bytes = self.bytes - weight + group.weight();
-            group.has_members() || !is_spent
+            group.is_held() || !is_spent
         });
         if self.groups.len() < before {
             return Ok(());
         }
-        let empty = self.groups.iter().find(|(_, group)| !group.has_members()).map(|(name, _)| name.clone());
+        let empty = self.groups.iter().find(|(_, group)| !group.is_held()).map(|(name, _)| name.clone());
         self.remove(&empty.ok_or(Error::Overloaded)?);
         Ok(())
     }
@@ -281,9 +305,9 @@ impl Shard {
             .filter(|index| self.groups[*index].weight() > 0)
             .min_by_key(|index| self.groups[*index].used);
         let Some(oldest) = oldest else { return };
-        // Whoever is in it holds positions in it, so it goes on where it stands; else it is gone.
+        // Who holds it has positions in it, so it goes on where it stands; else it is gone.
         self.act(oldest, |group| group.tail.as_mut().map(Tail::forget));
-        if !self.groups[oldest].has_members() {
+        if !self.groups[oldest].is_held() {
             self.groups.swap_remove_index(oldest);
         }
     }

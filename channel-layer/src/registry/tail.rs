@@ -5,7 +5,7 @@
 
 use crate::{
     delivery::Posted,
-    history::{GapReason, Lineage, Page, Recovered, Span},
+    history::{GAP_MESSAGES_MAX, GapReason, Lineage, Page, Recovered, Span},
     message::MessageId,
     position::Position,
     registry::ids::{IdIndex, Known},
@@ -123,7 +123,8 @@ impl Tail {
         self.head = self.head.max(offset);
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Drops what is over a bound.
+    pub(crate) fn expire(&mut self, now: Instant) {
         while let Some((at, oldest)) = self.entries.front() {
             let over = self.entries.len() > self.bounds.messages
                 || self.bytes > self.bounds.bytes
@@ -171,7 +172,8 @@ impl Tail {
             Span::Latest => return TailRead::Here(Recovered::All(self.latest(messages_max))),
             Span::After(known) => known,
         };
-        let gap = |reason| TailRead::Here(Recovered::Gap(reason, self.latest(messages_max)));
+        let gap =
+            |reason| TailRead::Here(Recovered::Gap(reason, self.latest(messages_max.min(GAP_MESSAGES_MAX))));
         match self.lineage.resume(known, self.head) {
             // A copy may be behind: the position can come from another node, or from an answer that was quicker.
             Err(_) if self.before != Before::Forgotten => TailRead::Elsewhere,

@@ -50,6 +50,8 @@ enum Stage {
 #[derive(Debug, Default)]
 struct Reader {
     stage: Stage,
+    /// Arrivals were lost while it was not in step: once it is, it reads once more.
+    doubted: bool,
     held: VecDeque<(Position, Message)>,
 }
 
@@ -130,6 +132,7 @@ impl Inbound {
     fn go_on(&mut self, name: &GroupName, more: bool) -> Need {
         let head = self.head(name);
         let reader = self.readers.entry(name.clone()).or_default();
+        let more = more || std::mem::take(&mut reader.doubted);
         if let (true, Some(head)) = (more, head) {
             reader.stage = Stage::Reading;
             return Need::Read(head);
@@ -156,13 +159,15 @@ impl Inbound {
 
     /// Arrivals were lost: every group that is in step may lack its last ones.
     pub(crate) fn doubt(&mut self) -> Vec<(GroupName, Need)> {
-        let live: Vec<GroupName> = (self.readers.iter_mut())
-            .filter(|(_, reader)| reader.stage == Stage::Live)
-            .map(|(name, reader)| {
+        let mut live = Vec::new();
+        for (name, reader) in &mut self.readers {
+            if reader.stage == Stage::Live {
                 reader.stage = Stage::Reading;
-                name.clone()
-            })
-            .collect();
+                live.push(name.clone());
+            } else {
+                reader.doubted = true;
+            }
+        }
         live.into_iter().filter_map(|name| self.head(&name).map(|head| (name, Need::Read(head)))).collect()
     }
 

@@ -26,13 +26,18 @@ use owner::{Command, Owner};
 use publisher::Pending;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    runtime::Handle,
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Calls that wait for the owner, which does no more than put each in its queue.
 const COMMANDS_MAX: usize = 16_384;
+
+/// Reads under way at the backend. They share its connection with the publishes and the questions whether it is alive, and
+/// one may bring a megabyte; who asks for more waits, or is told that it is unavailable.
+const READS_MAX: usize = 4;
 
 /// A [`ChannelLayer`] over any [`Relay`].
 #[derive(Debug)]
@@ -43,6 +48,10 @@ pub struct ResilientLayer {
     status: watch::Receiver<LayerState>,
     /// How long a caller waits for the backend.
     deadline: Duration,
+    /// Places for reads of the backend.
+    reads: Arc<Semaphore>,
+    /// Where reads run: not on the thread of whoever asks.
+    runtime: Handle,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -58,7 +67,8 @@ impl ResilientLayer {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let owner = Owner::new(Arc::clone(&relay), Arc::clone(&registry), state);
         tasks.spawn(owner.run(queue, stop.clone(), deadline));
-        Self { registry, relay, commands, status, deadline, stop, tasks }
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Self { registry, relay, commands, status, deadline, reads, runtime: Handle::current(), stop, tasks }
     }
 
     fn open(&self) -> Result<()> {
@@ -83,9 +93,13 @@ impl ResilientLayer {
         if let Err(error) = command {
             return ready(Err(error)).boxed();
         }
+        let stop = self.stop.clone();
         async move {
             match timeout_at(deadline, answer).await {
-                Ok(answer) => answer.map_err(|_| Error::Closed),
+                // Without an answer it went with the link, or with the layer.
+                Ok(answer) => {
+                    answer.map_err(|_| if stop.is_cancelled() { Error::Closed } else { Error::Unavailable })
+                }
                 Err(_) => Err(Error::Unavailable),
             }
         }
@@ -151,19 +165,23 @@ impl ChannelLayer for ResilientLayer {
             return ready(Ok(recovered)).boxed();
         }
         let (relay, commands) = (Arc::clone(&self.relay), self.commands.downgrade());
-        let deadline = Instant::now() + self.deadline;
+        let reads = Arc::clone(&self.reads);
+        let (answer, answered) = oneshot::channel();
         let read = async move {
-            match relay.read(group.clone(), span, messages_max).await {
-                Err(LinkError::Unopened) => {}
-                read => return read.ok(),
+            // The place is kept until the backend has answered, however early the caller stops waiting.
+            let _place = reads.acquire().await.ok()?;
+            if answer.is_closed() {
+                return None;
             }
-            // It was quiet for so long that the backend has forgotten it, or nobody has used it yet.
-            let (answer, opened) = oneshot::channel();
-            commands.upgrade()?.try_send(Command::Open(group.clone(), answer)).ok()?;
-            opened.await.ok()?;
-            relay.read(group, span, messages_max).await.ok()
+            let recovered = read_backend(&*relay, &commands, group, span, messages_max).await?;
+            answer.send(recovered).ok()
         };
-        async move { timeout_at(deadline, read).await.ok().flatten().ok_or(Error::Unavailable) }.boxed()
+        self.tasks.spawn_on(read, &self.runtime);
+        let deadline = Instant::now() + self.deadline;
+        async move {
+            timeout_at(deadline, answered).await.ok().and_then(|read| read.ok()).ok_or(Error::Unavailable)
+        }
+        .boxed()
     }
 
     fn status(&self) -> watch::Receiver<LayerState> {
@@ -180,4 +198,23 @@ impl ChannelLayer for ResilientLayer {
         }
         .boxed()
     }
+}
+
+/// Reads from the backend, which may have to open the group first.
+async fn read_backend(
+    relay: &dyn Relay,
+    commands: &mpsc::WeakSender<Command>,
+    group: GroupName,
+    span: Span,
+    messages_max: usize,
+) -> Option<Recovered> {
+    match relay.read(group.clone(), span, messages_max).await {
+        Err(LinkError::Unopened) => {}
+        read => return read.ok(),
+    }
+    // It was quiet for so long that the backend has forgotten it, or nobody has used it yet.
+    let (answer, opened) = oneshot::channel();
+    commands.upgrade()?.try_send(Command::Open(group.clone(), answer)).ok()?;
+    opened.await.ok()?;
+    relay.read(group, span, messages_max).await.ok()
 }

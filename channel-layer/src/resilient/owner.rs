@@ -16,7 +16,7 @@ use crate::{
         calls::{Calls, Done, ENTRIES_MAX},
         inbound::{Inbound, Need},
         publisher::{Pending, Publisher},
-        subscriptions::Subscriptions,
+        subscriptions::{Join, Subscriptions},
     },
     state::{Health, LayerState},
 };
@@ -154,7 +154,13 @@ impl Owner {
     fn command(&mut self, command: Command) {
         match command {
             Command::Publish(pending) => self.publisher.push(pending, Instant::now()),
-            Command::Join(group, answer) => self.subscriptions.join(group, answer),
+            Command::Join(group, answer) => {
+                // Heard or not, without its history in step there is nothing to be a member of.
+                let synced = self.registry.existing(&group, |group| group.synced).unwrap_or(false);
+                if self.subscriptions.join(group.clone(), answer, synced) == Join::NeedsOpening {
+                    self.unopened.insert(group);
+                }
+            }
             Command::Send(to, message, answer) => {
                 if self.link.is_some() {
                     self.calls.send(to, message, answer);
@@ -293,8 +299,7 @@ impl Owner {
             return;
         }
         let (registry, inbound) = (&self.registry, &mut self.inbound);
-        let has_members =
-            |group: &GroupName| registry.existing(group, |group| group.has_members()).unwrap_or(false);
+        let has_members = |group: &GroupName| registry.tend(group, now);
         let left = self.subscriptions.leave(now, has_members, |group| registry.remove_if_empty(group));
         for group in &left {
             inbound.forget(group);

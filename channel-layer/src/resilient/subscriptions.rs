@@ -24,27 +24,42 @@ struct Subscription {
     empty_since: Option<Instant>,
 }
 
+/// What a join asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// Nothing: it was answered, or will be by what is under way.
+    Taken,
+    /// An opening of the group.
+    NeedsOpening,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     groups: HashMap<GroupName, Subscription>,
 }
 
 impl Subscriptions {
-    /// Somebody here wants to hear `group`; answered when everything sent from then on arrives.
-    pub(crate) fn join(&mut self, group: GroupName, answer: oneshot::Sender<()>) {
+    /// Somebody here wants to hear `group`; answered when everything sent from then on arrives: at once if the group
+    /// is heard and `synced`.
+    pub(crate) fn join(&mut self, group: GroupName, answer: oneshot::Sender<()>, synced: bool) -> Join {
         let subscription = self.groups.entry(group).or_insert_with(|| Subscription {
             stage: Stage::Wanted,
             joins: Vec::new(),
             empty_since: None,
         });
         subscription.empty_since = None;
-        if subscription.stage == Stage::Open {
+        if subscription.stage == Stage::Open && synced {
             let _gone = answer.send(());
         } else {
             // Those who stopped waiting ask again, and would pile up during an outage.
             subscription.joins.retain(|join| !join.is_closed());
             subscription.joins.push(answer);
+            if subscription.stage == Stage::Open {
+                subscription.stage = Stage::Confirmed;
+                return Join::NeedsOpening;
+            }
         }
+        Join::Taken
     }
 
     /// The groups to subscribe to now; they count as being subscribed to.
@@ -136,7 +151,7 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         let group: GroupName = "a".parse().unwrap();
         let (answer, mut answered) = oneshot::channel();
-        subscriptions.join(group.clone(), answer);
+        assert_eq!(subscriptions.join(group.clone(), answer, false), Join::Taken);
         assert_eq!(subscriptions.wanted(), std::slice::from_ref(&group));
         assert!(subscriptions.wanted().is_empty());
         subscriptions.confirmed(&group);
@@ -160,7 +175,7 @@ mod tests {
     async fn a_lost_link_subscribes_to_everything_again() {
         let mut subscriptions = Subscriptions::default();
         let group: GroupName = "a".parse().unwrap();
-        subscriptions.join(group.clone(), oneshot::channel().0);
+        subscriptions.join(group.clone(), oneshot::channel().0, false);
         subscriptions.wanted();
         subscriptions.confirmed(&group);
         subscriptions.opened(&group);

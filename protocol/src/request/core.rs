@@ -1,6 +1,7 @@
 //! The core's own words: who am I, and which groups do I want.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
@@ -90,13 +91,21 @@ impl<'de> Deserialize<'de> for JoinGroup {
 }
 
 impl Join {
-    /// Checks the number of groups.
+    /// Checks the number of groups, and that each is named once.
     ///
     /// # Errors
     ///
-    /// `bad_request` for none, or more than `groups_per_join`.
+    /// `bad_request` for none, more than `groups_per_join`, or one twice.
     pub fn check(&self, limits: &Limits) -> Result<(), Refusal> {
-        check_count(self.groups.len(), limits.groups_per_join)
+        check_count(self.groups.len(), limits.groups_per_join)?;
+        let mut seen = HashSet::new();
+        match self.groups.iter().find(|group| !seen.insert(&group.group)) {
+            Some(twice) => {
+                let message = format!("`groups` names `{}` twice", twice.group);
+                Err(Refusal::new(ErrorCode::BadRequest, super::brief(message.into())))
+            }
+            None => Ok(()),
+        }
     }
 }
 

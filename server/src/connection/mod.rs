@@ -182,11 +182,12 @@ impl Connection {
     /// Reads and handles a turn's worth.
     async fn turn(&mut self, client: &mut Client) -> Option<End> {
         let open_max = self.limits(client).open_requests;
-        let mut bytes = 0;
         self.more = true;
+        self.wire.begin_turn(BYTES_A_TURN);
         self.socket.heard.set(Instant::now());
         for _ in 0..FRAMES_A_TURN {
             let frame = match self.wire.read(&self.worker, &self.socket) {
+                Frame::Nothing if self.wire.is_spent() => break,
                 Frame::Nothing => {
                     self.more = false;
                     return None;
@@ -197,13 +198,11 @@ impl Connection {
             };
             match frame {
                 Frame::Text(text) => {
-                    bytes += text.len();
                     if let Err(code) = self.text(client, &text).await {
                         return Some(End::Close(code));
                     }
                 }
-                Frame::Binary(length) => {
-                    bytes += length;
+                Frame::Binary => {
                     let refusal =
                         Refusal::new(ErrorCode::BinaryUnsupported, "binary frames are not understood");
                     self.refuse(None, &refusal);
@@ -215,7 +214,7 @@ impl Connection {
                 Client::New(_) => 0,
             };
             let full = open >= open_max || self.socket.outbox.borrow().is_half_full();
-            if full || bytes >= BYTES_A_TURN || self.socket.closing.get().is_some() {
+            if full || self.socket.closing.get().is_some() {
                 break;
             }
         }
@@ -257,7 +256,7 @@ impl Connection {
 
     /// Ends with a close frame, and waits until the client has answered it or hung up; not for ever.
     async fn say_goodbye(&mut self, code: CloseCode) {
-        if self.socket.blocked.get() {
+        if self.socket.blocked.get() || self.socket.outbox.borrow().is_half_full() {
             self.worker.push_close(&self.socket, code);
         } else {
             self.wire.close(&self.worker, &self.socket, code);
@@ -265,11 +264,13 @@ impl Connection {
         self.socket.outbox.borrow_mut().end();
         let answered = async {
             loop {
+                self.wire.begin_turn(BYTES_A_TURN);
                 match self.wire.read(&self.worker, &self.socket) {
+                    Frame::Nothing if self.wire.is_spent() => tokio::task::yield_now().await,
                     Frame::Nothing => drop(self.socket.stream.readable().await),
                     Frame::End(_) => return,
                     // What it still says comes too late.
-                    Frame::Text(_) | Frame::Binary(_) | Frame::Control | Frame::Broken(_) => {
+                    Frame::Text(_) | Frame::Binary | Frame::Control | Frame::Broken(_) => {
                         tokio::task::yield_now().await;
                     }
                 }

@@ -29,12 +29,14 @@ pub(super) struct Wire {
     broken: bool,
     /// What the client sent together with its handshake.
     early: Bytes,
+    /// Bytes that may still be taken in this turn, finished messages or not.
+    budget: usize,
 }
 
 /// One thing that came in.
 pub(super) enum Frame {
     Text(Utf8Bytes),
-    Binary(usize),
+    Binary,
     /// A ping, a pong, the beginning of a goodbye: dealt with already.
     Control,
     /// Nothing for now.
@@ -54,19 +56,19 @@ impl Wire {
             .max_write_buffer_size(1 << 10)
             .max_message_size(Some(frame_bytes))
             .max_frame_size(Some(frame_bytes));
-        Self { context: WebSocketContext::new(Role::Server, Some(config)), broken: false, early }
+        Self { context: WebSocketContext::new(Role::Server, Some(config)), broken: false, early, budget: 0 }
     }
 
     /// The next thing that came in. After [`Frame::Broken`] bytes are only taken off the connection, for one that is
     /// closed with some of them unread is reset, and the client may never see why.
     pub(super) fn read(&mut self, worker: &Worker, socket: &Rc<Socket>) -> Frame {
-        let mut bytes = Through { worker, socket, early: &mut self.early };
+        let mut bytes = Through { worker, socket, early: &mut self.early, budget: &mut self.budget };
         if self.broken {
             return discard(&mut bytes);
         }
         let frame = match self.context.read(&mut bytes) {
             Ok(Message::Text(text)) => Frame::Text(text),
-            Ok(Message::Binary(binary)) => Frame::Binary(binary.len()),
+            Ok(Message::Binary(_)) => Frame::Binary,
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => Frame::Control,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Frame::Nothing,
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => Frame::End(CloseCode::Normal),
@@ -81,10 +83,20 @@ impl Wire {
         frame
     }
 
+    /// A new turn begins, in which so many bytes may be taken. Fragments that never end a message count too.
+    pub(super) fn begin_turn(&mut self, bytes_max: usize) {
+        self.budget = bytes_max;
+    }
+
+    /// Whether reading stopped because the turn's bytes are used up.
+    pub(super) fn is_spent(&self) -> bool {
+        self.budget == 0
+    }
+
     /// Says goodbye; reading on ends when the client has answered.
     pub(super) fn close(&mut self, worker: &Worker, socket: &Rc<Socket>, code: CloseCode) {
         let frame = CloseFrame { code: code.code().into(), reason: code.reason().into() };
-        let mut bytes = Through { worker, socket, early: &mut self.early };
+        let mut bytes = Through { worker, socket, early: &mut self.early, budget: &mut self.budget };
         // It may have been closed by the client already, and then there is nothing to say.
         drop(self.context.close(&mut bytes, Some(frame)));
     }
@@ -104,10 +116,22 @@ struct Through<'a> {
     worker: &'a Worker,
     socket: &'a Rc<Socket>,
     early: &'a mut Bytes,
+    budget: &'a mut usize,
 }
 
 impl Read for Through<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if *self.budget == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = self.read_on(into)?;
+        *self.budget = self.budget.saturating_sub(read);
+        Ok(read)
+    }
+}
+
+impl Through<'_> {
+    fn read_on(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.early.has_remaining() {
             let length = self.early.len().min(into.len());
             self.early.copy_to_slice(&mut into[..length]);

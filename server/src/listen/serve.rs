@@ -38,17 +38,19 @@ pub(crate) struct Site {
     pub(crate) app: Router,
 }
 
-/// Serves one connection until it ends, or is a WebSocket.
+/// Serves one connection until it ends, or is a WebSocket. `load` is dropped when either has ended.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     site: Arc<Site>,
     tcp: TcpStream,
     peer: SocketAddr,
+    load: Rc<impl Sized + 'static>,
 ) {
     let app = TowerToHyperService::new(site.app.clone());
     let answer = |request: Request<Incoming>| {
-        let (worker, doors, app) = (Rc::clone(&worker), Arc::clone(&doors), app.clone());
+        let (worker, doors, app, load) =
+            (Rc::clone(&worker), Arc::clone(&doors), app.clone(), Rc::clone(&load));
         let is_socket = request.uri().path() == &*site.path;
         async move {
             if !is_socket {
@@ -59,8 +61,9 @@ pub(crate) async fn serve(
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 let handshake = Handshake::from_parts(&parts, Some(peer));
                 let upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
-                let tasks = worker.tasks.clone();
+                let (tasks, load) = (worker.tasks.clone(), Rc::clone(&load));
                 tasks.spawn_local(async move {
+                    let _load = load;
                     if let Some((tcp, early)) = upgraded(upgrade).await {
                         arrive(worker, doors, handshake, tcp, early).await;
                     }

@@ -135,6 +135,9 @@ impl Worker {
 /// The group that an event to one address names.
 const DIRECT: &str = "direct";
 
+/// In place of a body that cannot be shown: clients pass over a type that they do not know.
+const UNREADABLE: &[u8] = br#"{"type":"unreadable"}"#;
+
 /// The WebSocket frame of a message for screens: made once a node.
 pub(crate) fn rendered(posted: &Posted) -> Bytes {
     let render = |posted: &Posted| {
@@ -144,7 +147,10 @@ pub(crate) fn rendered(posted: &Posted) -> Bytes {
             position: posted.position.map(on_wire),
             was: &[],
         };
-        palabre_protocol::place(&placing, posted.body.data())
+        // Whoever may publish in the backend can send a body that is no JSON object.
+        let body = posted.body.data();
+        let is_object = body.starts_with(b"{\"") && body.ends_with(b"}");
+        palabre_protocol::place(&placing, if is_object { body } else { UNREADABLE })
     };
     posted.rendered(render).clone()
 }

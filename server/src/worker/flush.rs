@@ -40,7 +40,10 @@ impl Worker {
         if self.touched.borrow().is_empty() { Left::None } else { Left::Some }
     }
 
-    fn write(self: &Rc<Self>, socket: &Rc<Socket>, now: Instant) {
+    pub(super) fn write(&self, socket: &Rc<Socket>, now: Instant) {
+        if socket.blocked.get() {
+            return;
+        }
         let mut outbox = socket.outbox.borrow_mut();
         let was_half_full = outbox.is_half_full();
         let flushed = outbox.flush(&socket.stream);

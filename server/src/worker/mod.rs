@@ -203,7 +203,12 @@ impl Worker {
 
     /// Queues whole frames for a socket, to be written before the worker sleeps.
     pub(crate) fn push(&self, socket: &Rc<Socket>, frames: Bytes) {
-        let pushed = socket.outbox.borrow_mut().push(frames);
+        let mut pushed = socket.outbox.borrow_mut().push(frames.clone());
+        if pushed == Err(Full) && !socket.blocked.get() {
+            // The kernel has not been asked yet; a burst is no fault of the client's.
+            self.write(socket, Instant::now());
+            pushed = socket.outbox.borrow_mut().push(frames);
+        }
         if pushed == Err(Full) {
             // Never skipped in silence: it comes back and resumes.
             socket.close(CloseCode::TooSlow);

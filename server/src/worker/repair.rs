@@ -3,8 +3,8 @@
 //! Until that is done the room's new messages wait aside, so that nobody sees a later one first. What is gone from the
 //! history as well is a resync, never a silent hole.
 
-use crate::worker::{Worker, fanout::resync};
-use channel_layer::{GroupName, Page, Position, Posted, Recovered, Span};
+use crate::worker::{Worker, fanout::resync, rooms::Repair};
+use channel_layer::{GroupName, Position, Posted, Recovered, Span};
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
@@ -37,8 +37,8 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
             sleep(RETRY).await;
             continue;
         };
-        let mut deferred = Vec::new();
-        worker.with_room(&group, |room| deferred = room.end_repair());
+        let mut repair = Repair::default();
+        worker.with_room(&group, |room| repair = room.end_repair());
         let page = match recovered {
             Recovered::All(page) => {
                 for posted in &page.messages {
@@ -52,25 +52,23 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
                 page
             }
         };
-        if page.more {
+        if page.more || repair.again {
+            // What was put aside is in the history too, and what was lost is only there.
             worker.with_room(&group, |room| {
                 room.begin_repair();
             });
+            continue;
         }
-        for posted in later(deferred, &page) {
+        for posted in later(repair.deferred, page.head) {
             worker.post_one(&posted);
         }
-        if !page.more {
-            return;
-        }
+        return;
     }
 }
 
-/// Of what arrived meanwhile, what the page does not have.
-fn later(mut deferred: Vec<Arc<Posted>>, page: &Page) -> Vec<Arc<Posted>> {
-    let reached = page.messages.last().and_then(|posted| posted.position).unwrap_or(page.head);
-    let reached = if page.more { reached } else { page.head };
-    let covered = |position: Position| position.epoch == reached.epoch && position.offset <= reached.offset;
+/// Of what arrived meanwhile, what a page up to `head` does not have.
+fn later(mut deferred: Vec<Arc<Posted>>, head: Position) -> Vec<Arc<Posted>> {
+    let covered = |position: Position| position.epoch == head.epoch && position.offset <= head.offset;
     let last = deferred.iter().rposition(|posted| posted.position.is_some_and(covered));
     deferred.drain(..last.map_or(0, |last| last + 1));
     deferred

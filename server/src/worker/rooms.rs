@@ -36,8 +36,17 @@ pub(crate) struct Room {
     position: Option<Position>,
     /// The worker's channel is in the group.
     added: bool,
-    /// Deliveries since a repair began.
-    deferred: Option<Vec<Arc<Posted>>>,
+    /// A repair is under way.
+    repair: Option<Repair>,
+}
+
+/// What a room that is being repaired puts aside.
+#[derive(Default)]
+pub(super) struct Repair {
+    /// What arrived since the read began.
+    pub(super) deferred: Vec<Arc<Posted>>,
+    /// Something was lost since then: what was read may lack it.
+    pub(super) again: bool,
 }
 
 impl Rooms {
@@ -172,9 +181,16 @@ impl Room {
             self.held.iter_mut().for_each(|held| held.broken = true);
             return false;
         }
-        let begins = self.deferred.is_none();
-        self.deferred.get_or_insert_default();
-        begins
+        match &mut self.repair {
+            Some(repair) => {
+                repair.again = true;
+                false
+            }
+            None => {
+                self.repair = Some(Repair::default());
+                true
+            }
+        }
     }
 
     /// Where the members stand.
@@ -183,16 +199,21 @@ impl Room {
     }
 
     /// Ends a repair, and gives what was put aside meanwhile.
-    pub(super) fn end_repair(&mut self) -> Vec<Arc<Posted>> {
-        self.deferred.take().unwrap_or_default()
+    pub(super) fn end_repair(&mut self) -> Repair {
+        self.repair.take().unwrap_or_default()
     }
 
     /// Puts messages aside if the room is being repaired; says whether it is.
     pub(super) fn defer(&mut self, messages: &[Arc<Posted>]) -> bool {
-        let Some(deferred) = &mut self.deferred else { return false };
+        let Some(Repair { deferred, again }) = &mut self.repair else { return false };
         // What has no position is nothing that a repair could put in order.
-        let kept = messages.iter().filter(|posted| posted.position.is_some());
-        deferred.extend(kept.take(DEFERRED_MAX.saturating_sub(deferred.len())).cloned());
+        for posted in messages.iter().filter(|posted| posted.position.is_some()) {
+            if deferred.len() < DEFERRED_MAX {
+                deferred.push(Arc::clone(posted));
+            } else {
+                *again = true;
+            }
+        }
         true
     }
 }

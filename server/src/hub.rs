@@ -68,7 +68,7 @@ impl HubBuilder {
         self
     }
 
-    /// How many workers; one a core unless this is said.
+    /// How many workers; half of the machine's cores, and at least one, unless this is said.
     #[must_use]
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
         self.workers = Some(workers);

@@ -81,13 +81,17 @@ impl Drop for Load {
 }
 
 impl Pool {
-    /// Starts `count` workers, or one a core.
+    /// Starts `count` workers, or half as many as there are cores: the kernel's network work and the backend's link need
+    /// some too, and each worker with a member of a group is woken for each of its messages.
     pub(crate) fn start(
         count: Option<NonZeroUsize>,
         layer: &Arc<dyn ChannelLayer>,
         doors: &Arc<Doors>,
     ) -> io::Result<Self> {
-        let count = count.map_or_else(thread::available_parallelism, Ok)?.get();
+        let count = match count {
+            Some(count) => count.get(),
+            None => thread::available_parallelism()?.get().div_ceil(2),
+        };
         let stop = CancellationToken::new();
         let start = |number| {
             let (arrivals, incoming) = mpsc::channel(ARRIVALS_MAX);

@@ -28,7 +28,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     // The port comes first: a node that cannot listen must not touch Redis.
     let listen = settings.server.listen;
     let listener = listen::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
-    let hub = Hub::builder(layers::layer(&settings.redis)?)
+    let mut builder = Hub::builder(layers::layer(&settings.redis)?);
+    if let Some(workers) = settings.server.workers {
+        builder = builder.workers(workers);
+    }
+    let hub = builder
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
         .mount(chat::PREFIX, move |_| Chat::new(limits))
         .start()?;

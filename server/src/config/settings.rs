@@ -5,6 +5,7 @@
 //! setting to operators; a test keeps the two together.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,13 +16,22 @@ use super::secret::{RedisUrl, Secret};
 
 /// Every setting, by section and name. The list is explicit, so that names with underscores stay unambiguous as
 /// variables.
-pub const SETTINGS: &[&str] =
-    &["server.listen", "redis.url", "redis.deadline", "redis.prefix", "auth.secret", "auth.guests"];
+pub const SETTINGS: &[&str] = &[
+    "server.listen",
+    "server.workers",
+    "redis.url",
+    "redis.deadline",
+    "redis.prefix",
+    "auth.secret",
+    "auth.guests",
+];
 
 /// Below 10 ms a healthy Redis next door misses its deadline by a hiccup of the scheduler.
 const DEADLINE_MIN: Duration = Duration::from_millis(10);
 /// A sender waits for its ack this long at worst, and 10 s are more than anybody waits.
 const DEADLINE_MAX: Duration = Duration::from_secs(10);
+/// More threads than any machine has cores only take memory.
+const WORKERS_MAX: usize = 256;
 /// Groups have up to 100 characters; with this much before them, keys stay short.
 const PREFIX_BYTES_MAX: usize = 32;
 /// 128 bits, if they are random: what signs identities must not be guessed.
@@ -46,6 +56,9 @@ pub struct Server {
     /// Where HTTP and WebSockets are served; port 0 takes a free one.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
+    /// Threads that hold sockets, 1 to 256; none = half of the machine's cores, at least one.
+    #[serde(deserialize_with = "workers")]
+    pub workers: Option<NonZeroUsize>,
 }
 
 /// The section `[redis]`.
@@ -116,7 +129,7 @@ impl Settings {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), workers: None }
     }
 }
 
@@ -170,6 +183,12 @@ fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     })
 }
 
+fn workers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    let number = usize::deserialize(deserializer)?;
+    let workers = NonZeroUsize::new(number).filter(|workers| workers.get() <= WORKERS_MAX);
+    workers.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not between 1 and {WORKERS_MAX}")))
+}
+
 fn deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     let deadline = humantime::parse_duration(&text)
@@ -194,7 +213,7 @@ mod tests {
     use super::*;
 
     fn listening(listen: &str, guests: Option<bool>) -> Settings {
-        let server = Server { listen: listen.parse().unwrap() };
+        let server = Server { listen: listen.parse().unwrap(), ..Server::default() };
         Settings { server, auth: Auth { guests, ..Auth::default() }, ..Settings::default() }
     }
 

@@ -117,6 +117,20 @@ impl Draft {
             .expect("memory takes every byte, and what the hub says has only text for keys");
     }
 
+    /// Writes `text` as a JSON string. Most need no escaping, and a look that says so is many times quicker than
+    /// escaping byte by byte.
+    pub(crate) fn text(&mut self, text: &str) {
+        let is_plain =
+            text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'));
+        if is_plain {
+            self.push(b"\"");
+            self.push(text);
+            self.push(b"\"");
+        } else {
+            self.json(text);
+        }
+    }
+
     pub(crate) fn finish(mut self) -> Bytes {
         let header = header(self.0.len() - HEADER_BYTES_MAX);
         let start = HEADER_BYTES_MAX - header.len();

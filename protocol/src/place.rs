@@ -36,7 +36,7 @@ pub fn place(placing: &Placing<'_>, payload: &[u8]) -> Bytes {
     let mut draft =
         Draft::with_capacity(FIXED_BYTES_MAX + placing.group.len() + placing.was_bytes_max() + payload.len());
     draft.push(b"{\"group\":");
-    draft.json(placing.group);
+    draft.text(placing.group);
     draft.push(b",\"id\":\"");
     draft.push(hex::of_u128(placing.id));
     draft.push(b"\",\"position\":");

@@ -1,17 +1,19 @@
 //! Messages and their places: what was said, how far it got, what is missing.
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::core::User;
+use crate::frame::Draft;
 use crate::hex;
 use crate::place::Position;
 
 /// A message as its sender's node encodes it, once: the payload that [`place`](crate::place()) completes.
 ///
-/// Group, id and position are not in it, as a position comes later and may change.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(tag = "type", rename = "chat.message")]
+/// Group, id and position are not in it, as a position comes later and may change. Like [`Ack`], it is written field by
+/// field: these two are written once a message.
+#[derive(Debug, Clone, Copy)]
 pub struct ChatMessage<'a> {
     /// The sender's own.
     pub client_id: &'a str,
@@ -22,31 +24,82 @@ pub struct ChatMessage<'a> {
     /// What they wrote.
     pub text: &'a str,
     /// The sender's JSON, byte for byte.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<&'a RawValue>,
     /// The id of the message that this one answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<&'a str>,
     /// 1, until messages can be edited.
     pub version: u64,
 }
 
+impl ChatMessage<'_> {
+    /// The payload for [`place`](crate::place()).
+    pub fn payload(&self) -> Bytes {
+        let Self { client_id, ts, user, text, data, reply_to, version } = self;
+        let mut draft = Draft::with_capacity(
+            FIXED_BYTES + client_id.len() + text.len() + data.map_or(0, |data| data.get().len()),
+        );
+        draft.push(b"{\"type\":\"chat.message\",\"client_id\":");
+        draft.text(client_id);
+        draft.push(b",\"ts\":");
+        draft.json(ts);
+        draft.push(b",\"user\":{\"id\":");
+        draft.text(user.id);
+        draft.push(b",\"name\":");
+        draft.text(user.name);
+        draft.push(b"},\"text\":");
+        draft.text(text);
+        if let Some(data) = data {
+            draft.push(b",\"data\":");
+            draft.push(data.get());
+        }
+        if let Some(reply_to) = reply_to {
+            draft.push(b",\"reply_to\":");
+            draft.text(reply_to);
+        }
+        draft.push(b",\"version\":");
+        draft.json(version);
+        draft.push(b"}");
+        // A copy of just its length: it is kept as long as the history, and what it was written into is larger.
+        Bytes::copy_from_slice(&crate::payload(&draft.finish()))
+    }
+}
+
+/// Names of fields, numbers, and a user of usual length.
+const FIXED_BYTES: usize = 192;
+
 /// The answer to a send.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(tag = "type", rename = "ack")]
+#[derive(Debug, Clone, Copy)]
 pub struct Ack<'a> {
-    /// The request's.
-    #[serde(rename = "ref")]
+    /// The request's `ref`.
     pub reference: &'a str,
     /// The group that it went to.
     pub group: &'a str,
     /// The message's.
-    #[serde(serialize_with = "hex::id")]
     pub id: u128,
     /// Its place; none yet means that a [`Settled`] follows.
     pub position: Option<Position>,
     /// How far it got: `cluster` or `node`.
     pub scope: &'a str,
+}
+
+impl Ack<'_> {
+    /// The whole frame.
+    pub fn encode(&self) -> Bytes {
+        let Self { reference, group, id, position, scope } = self;
+        let mut draft = Draft::with_capacity(FIXED_BYTES + reference.len() + group.len());
+        draft.push(b"{\"type\":\"ack\",\"ref\":");
+        draft.text(reference);
+        draft.push(b",\"group\":");
+        draft.text(group);
+        draft.push(b",\"id\":\"");
+        draft.push(hex::of_u128(*id));
+        draft.push(b"\",\"position\":");
+        draft.json(position);
+        draft.push(b",\"scope\":");
+        draft.text(scope);
+        draft.push(b"}");
+        draft.finish()
+    }
 }
 
 /// Positions of messages that the client has already.

@@ -36,13 +36,14 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
             resync(text(&frame["group"]), text(&frame["reason"]), position(&frame["position"]), &snapshot)
         }
         "left" => encode(&Left { reference: reference.unwrap(), group: text(&frame["group"]) }),
-        "ack" => encode(&Ack {
+        "ack" => Ack {
             reference: reference.unwrap(),
             group: text(&frame["group"]),
             id: id(&frame["id"]),
             position: position(&frame["position"]),
             scope: text(&frame["scope"]),
-        }),
+        }
+        .encode(),
         "chat.message" => rebuild_message(frame),
         "layer" => encode(&layer(frame)),
         "settled" => {
@@ -96,7 +97,7 @@ fn rebuild_message(frame: &Value) -> Bytes {
         position: position(&frame["position"]),
         was: &was,
     };
-    place(&placing, &payload(&encode(&message)))
+    place(&placing, &message.payload())
 }
 
 fn rebuild_error(frame: &Value) -> Bytes {

@@ -4,7 +4,6 @@ use crate::{
     consumer::{Context, Failure, Outcome},
     position::{from_wire, on_wire},
 };
-use bytes::Bytes;
 use channel_layer::{Message, MessageId, Retention};
 use palabre_protocol::{Ack, ChatMessage, ErrorFrame, Limits, Refusal, Request, Send, User};
 use sha2::{Digest, Sha256};
@@ -33,9 +32,7 @@ fn post(request: &Request, asked: &Send<'_>, limits: &Limits, cx: &Context) -> O
         reply_to: asked.reply_to.as_deref(),
         version: 1,
     };
-    // A copy of just its length: it is kept as long as the history, and what it was written into is larger.
-    let payload = Bytes::copy_from_slice(&palabre_protocol::payload(&palabre_protocol::encode(&message)));
-    let message = Message::frame(id(group.as_str(), &who.id, &asked.client_id), payload)
+    let message = Message::frame(id(group.as_str(), &who.id, &asked.client_id), message.payload())
         .with_digest(digest(request.kind(), asked))
         .with_floor(floor);
     // Its place in the order is taken here; only the ack waits.
@@ -44,13 +41,14 @@ fn post(request: &Request, asked: &Send<'_>, limits: &Limits, cx: &Context) -> O
     cx.defer(async move {
         let reference = reference.as_deref();
         let frame = match sent.await {
-            Ok(sent) => palabre_protocol::encode(&Ack {
+            Ok(sent) => Ack {
                 reference: reference?,
                 group: group.as_str(),
                 id: sent.id.as_u128(),
                 position: sent.position.map(on_wire),
                 scope: sent.scope.as_str(),
-            }),
+            }
+            .encode(),
             Err(error) => {
                 let Failure(Refusal { code, message }) = error.into();
                 let group = Some(group.as_str());

@@ -8,7 +8,7 @@ use palabre::{
 };
 use palabre_tests::{Client, RedisServer};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, process::Stdio, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, process::Stdio, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -84,6 +84,11 @@ struct Unruly;
 impl Consumer for Unruly {
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
         match request.kind() {
+            "test.where" => {
+                let address = cx.address().mailbox();
+                cx.reply(&json!({"type": "test.here", "ref": request.reference(), "mailbox": address}));
+                Ok(())
+            }
             "test.panic" => panic!("as it was told"),
             "test.hang" => std::future::pending().await,
             "test.join" => Ok(cx.join(&"room".parse()?).await?),
@@ -96,17 +101,24 @@ impl Consumer for Unruly {
 }
 
 fn hub(layer: Arc<dyn ChannelLayer>) -> Hub {
+    hub_of(layer, std::num::NonZeroUsize::MIN)
+}
+
+fn hub_of(layer: Arc<dyn ChannelLayer>, workers: std::num::NonZeroUsize) -> Hub {
     Hub::builder(layer)
         .gate(GuestGate::new(None, Limits::default()))
         .mount("test.", |_| Unruly)
         .mount("chat.", |_| palabre::chat::Chat::new(Limits::default()))
-        .workers(std::num::NonZeroUsize::MIN)
+        .workers(workers)
         .start()
         .expect("the hub starts")
 }
 
 async fn served() -> (Hub, SocketAddr) {
-    let hub = hub(Arc::new(MemoryLayer::new()));
+    serve(hub(Arc::new(MemoryLayer::new())))
+}
+
+fn serve(hub: Hub) -> (Hub, SocketAddr) {
     let listener = palabre::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let addr = listener.local_addr().expect("it is bound");
     let serving = hub.clone();
@@ -145,6 +157,22 @@ async fn a_consumer_that_hangs_is_given_up_and_delays_nobody_else() {
         assert_eq!(done["type"], "test.done");
     }
     assert_eq!(unruly.closed().await, 1011);
+}
+
+#[tokio::test]
+async fn every_worker_has_its_share_of_the_connections() {
+    let workers = std::num::NonZeroUsize::new(3).expect("not zero");
+    let (_hub, addr) = serve(hub_of(Arc::new(MemoryLayer::new()), workers));
+    let mut clients = Vec::new();
+    let mut shares: HashMap<String, usize> = HashMap::new();
+    for _ in 0..300 {
+        let mut client = guest(addr).await;
+        let here = client.request(json!({"type": "test.where"})).await;
+        *shares.entry(here["mailbox"].to_string()).or_default() += 1;
+        clients.push(client);
+    }
+    assert_eq!(shares.len(), 3, "{shares:?}");
+    assert!(shares.values().all(|share| *share >= 50), "{shares:?}");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use palabre_tests::{Client, RawClient};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 const FRAMES: usize = 1_000_000;
 
@@ -107,6 +108,39 @@ async fn a_flood_is_answered_frame_by_frame_and_the_others_still_have_their_turn
         );
         assert_eq!(answers.expect("the flood comes to an end"), FRAMES);
         assert!(answered >= 100, "{answered} pings answered during the flood");
+        hub.drain().await;
+    };
+    let (served, ()) = tokio::join!(serve, test);
+    served.unwrap();
+}
+
+/// An unfinished text message, and a fragment that does not end it.
+const BEGUN: u8 = 0x01;
+const GOES_ON: u8 = 0x00;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fragments_that_never_end_a_message_hold_nobody_up() {
+    let (hub, listener) = start();
+    let addr = listener.local_addr().unwrap();
+    let serve = hub.serve(listener, "/ws", Router::new());
+    let test = async {
+        let mut bystander = Client::connect(addr).await;
+        bystander.hello("Bo").await;
+        let attackers = TaskTracker::new();
+        for _ in 0..3 {
+            let stream = TcpStream::connect(addr).await.unwrap();
+            let mut attacker = RawClient::open(stream, &[]).await;
+            attacker.hello().await;
+            let (mut stream, _read) = attacker.into_parts();
+            stream.write_all(&frame(BEGUN, b"\"")).await.unwrap();
+            let fragments = frame(GOES_ON, b"").repeat(FRAMES_A_WRITE);
+            // Until the hub is gone, or the test is.
+            attackers.spawn(async move { while stream.write_all(&fragments).await.is_ok() {} });
+        }
+        for _ in 0..200 {
+            bystander.raw_text(r#"{"type":"ping"}"#).await;
+            bystander.expect("pong").await;
+        }
         hub.drain().await;
     };
     let (served, ()) = tokio::join!(serve, test);

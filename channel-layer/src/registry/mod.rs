@@ -5,6 +5,7 @@
 //! whoever reads the tail and then its mailbox misses nothing. Knows nothing of other nodes.
 
 mod ids;
+mod shard;
 pub(crate) mod tail;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     message::Message,
     name::{ChannelName, GroupName},
 };
-use indexmap::IndexMap;
+use shard::{GROUPS_PER_SHARD_MAX, Shard};
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -28,30 +29,7 @@ use tokio::{sync::broadcast, time::Instant};
 
 const SHARDS: usize = 16;
 
-/// Over all shards this bounds what a node remembers at about 130,000 groups; beyond it those without members
-/// make room.
-const GROUPS_PER_SHARD_MAX: usize = 8_192;
-
-/// What a node remembers of its groups' histories, over all shards; beyond it the groups that were used longest ago make
-/// room.
-const BYTES_MAX: usize = 256 << 20;
-const SHARD_BYTES_MAX: usize = BYTES_MAX / SHARDS;
-
-/// Groups looked at for the one that was used longest ago. Among so few it is rarely the very oldest, and never a busy
-/// one while there are others; a list in order of use would be written at every message.
-const SAMPLE: u64 = 8;
-
 type Ring = broadcast::Sender<Delivery>;
-
-/// Some of the groups.
-#[derive(Default)]
-struct Shard {
-    groups: IndexMap<GroupName, Group>,
-    /// What the tails of these groups weigh.
-    bytes: usize,
-    /// Counts uses, and so orders them.
-    clock: u64,
-}
 
 pub(crate) struct Registry {
     /// The first part of the address of every mailbox here: this process, not this machine.
@@ -192,25 +170,12 @@ impl Registry {
     }
 
     fn keep_bound(&self, shard: &mut Shard, but: &GroupName) {
-        for _ in 0..EVICTIONS_MAX {
-            if shard.bytes <= SHARD_BYTES_MAX {
-                return;
-            }
-            shard.evict(but, |number| self.hasher.hash_one(number));
-        }
+        shard.keep_bound(but, |number| self.hasher.hash_one(number));
     }
 
     /// Lets go of what is too old in a group, and says whether it has members. No use of it.
     pub(crate) fn tend(&self, name: &GroupName, now: Instant) -> bool {
-        let mut shard = self.shard(name);
-        let Some(group) = shard.groups.get_mut(name) else { return false };
-        let before = group.weight();
-        if let Some(tail) = &mut group.tail {
-            tail.expire(now);
-        }
-        let (after, has_members) = (group.weight(), group.has_members());
-        shard.bytes = shard.bytes - before + after;
-        has_members
+        self.shard(name).tend(name, now)
     }
 
     /// Runs `act` on a group if it is known here.
@@ -256,63 +221,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A use that makes a shard too heavy lets go of as many groups at most; the next use goes on.
-const EVICTIONS_MAX: usize = 4;
-
-impl Shard {
-    /// Runs `act` on the group at an index of the map, and weighs it.
-    fn act<T>(&mut self, index: usize, act: impl FnOnce(&mut Group) -> T) -> T {
-        let group = &mut self.groups[index];
-        self.clock += 1;
-        group.used = self.clock;
-        let before = group.weight();
-        let done = act(group);
-        self.bytes = self.bytes - before + group.weight();
-        done
-    }
-
-    fn remove(&mut self, name: &GroupName) {
-        if let Some(group) = self.groups.swap_remove(name) {
-            self.bytes -= group.weight();
-        }
-    }
-
-    /// Forgets the groups without members whose history has run out, or else one without members.
-    fn make_room(&mut self) -> Result<()> {
-        let now = Instant::now();
-        let before = self.groups.len();
-        self.groups.retain(|_, group| {
-            let weight = group.weight();
-            let is_spent = group.tail.as_mut().is_none_or(|tail| tail.is_spent(now));
-            self.bytes = self.bytes - weight + group.weight();
-            group.is_held() || !is_spent
-        });
-        if self.groups.len() < before {
-            return Ok(());
-        }
-        let empty = self.groups.iter().find(|(_, group)| !group.is_held()).map(|(name, _)| name.clone());
-        self.remove(&empty.ok_or(Error::Overloaded)?);
-        Ok(())
-    }
-
-    /// Forgets what one group remembers that was used long ago; `but` is in use.
-    fn evict(&mut self, but: &GroupName, random: impl Fn(u64) -> u64) {
-        let count = self.groups.len() as u64;
-        let index = |number| usize::try_from(random(self.clock + number) % count).expect("an index");
-        let oldest = (0..SAMPLE)
-            .map(index)
-            .filter(|index| self.groups.get_index(*index).is_some_and(|(name, _)| name != but))
-            .filter(|index| self.groups[*index].weight() > 0)
-            .min_by_key(|index| self.groups[*index].used);
-        let Some(oldest) = oldest else { return };
-        // Who holds it has positions in it, so it goes on where it stands; else it is gone.
-        self.act(oldest, |group| group.tail.as_mut().map(Tail::forget));
-        if !self.groups[oldest].is_held() {
-            self.groups.swap_remove_index(oldest);
-        }
-    }
-}
-
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registry").field("node", &self.node).finish_non_exhaustive()
@@ -327,6 +235,7 @@ mod tests {
         message::MessageId,
         position::{Epoch, Position},
     };
+    use shard::BYTES_MAX;
     use tail::{Before, Bounds, TailRead};
 
     const BOUNDS: Bounds =
@@ -385,5 +294,26 @@ mod tests {
             "its members' positions stay good"
         );
         assert_eq!(post(&registry, 0, 10), Position { offset: 2, ..first });
+    }
+
+    #[test]
+    fn a_group_that_a_layer_hears_is_never_forgotten_whoever_makes_it_grow() {
+        let registry = Registry::new();
+        let names: Vec<GroupName> = (0..3_000).map(|group| format!("g{group}").parse().unwrap()).collect();
+        for (group, name) in names.iter().enumerate() {
+            post(&registry, group, 10);
+            registry.existing(name, |group| group.synced = true);
+        }
+        for name in &names {
+            registry.existing(name, |group| {
+                let head = group.tail.as_ref().unwrap().head();
+                let position = Position { offset: head.offset + 1, ..head };
+                let message = Message::frame(MessageId::random(), vec![0; 200_000]);
+                group.post(Arc::new(Posted::new(name.clone(), message, Some(position))), 0, Instant::now());
+            });
+        }
+        assert!(weight(&registry) <= BYTES_MAX + SHARDS * 400_000, "{}", weight(&registry));
+        let known = names.iter().filter(|name| registry.existing(name, |group| group.synced) == Some(true));
+        assert_eq!(known.count(), names.len());
     }
 }

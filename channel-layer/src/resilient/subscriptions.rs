@@ -185,4 +185,23 @@ mod tests {
         assert!(subscriptions.is_pending(&group));
         assert_eq!(subscriptions.wanted(), [group]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_join_into_a_group_that_is_heard_but_not_in_step_waits_for_its_opening() {
+        let mut subscriptions = Subscriptions::default();
+        let group: GroupName = "a".parse().unwrap();
+        subscriptions.join(group.clone(), oneshot::channel().0, false);
+        subscriptions.wanted();
+        subscriptions.confirmed(&group);
+        subscriptions.opened(&group);
+        let (answer, mut answered) = oneshot::channel();
+        assert_eq!(subscriptions.join(group.clone(), answer, false), Join::NeedsOpening);
+        assert!(answered.try_recv().is_err(), "nothing to be a member of yet");
+        assert!(!subscriptions.is_pending(&group), "it is heard: only the opening is missing");
+        subscriptions.opened(&group);
+        assert!(answered.try_recv().is_ok());
+        let (answer, mut answered) = oneshot::channel();
+        assert_eq!(subscriptions.join(group, answer, true), Join::Taken);
+        assert!(answered.try_recv().is_ok());
+    }
 }

@@ -3,16 +3,73 @@
 //! Until that is done the room's new messages wait aside, so that nobody sees a later one first. What is gone from the
 //! history as well is a resync, never a silent hole.
 
-use crate::worker::{Worker, fanout::resync, rooms::Repair};
+use crate::worker::{Worker, fanout::resync, rooms::Room};
 use channel_layer::{GroupName, Position, Posted, Recovered, Span};
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::time::sleep;
+
+/// Messages that may arrive while a room is being repaired; those beyond it are read again.
+const DEFERRED_MAX: usize = 4_096;
 
 /// What one read brings: as much as a history keeps.
 const MESSAGES_MAX: usize = 1_000;
 
 /// Between tries while the history cannot be read.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// What a room that is being repaired puts aside.
+#[derive(Default)]
+pub(super) struct Repair {
+    /// What arrived since the read began.
+    pub(super) deferred: Vec<Arc<Posted>>,
+    /// Something was lost since then: what was read may lack it.
+    pub(super) again: bool,
+}
+
+impl Room {
+    /// Begins a repair after a loss of deliveries, unless one is under way or nobody can have missed anything.
+    pub(super) fn begin_repair(&mut self) -> bool {
+        if self.position.is_none() {
+            // Nobody was given anything, but a history may have been read for somebody.
+            self.held.iter_mut().for_each(|held| held.broken = true);
+            return false;
+        }
+        match &mut self.repair {
+            Some(repair) => {
+                repair.again = true;
+                false
+            }
+            None => {
+                self.repair = Some(Repair::default());
+                true
+            }
+        }
+    }
+
+    /// Where the members stand.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Ends a repair, and gives what was put aside meanwhile.
+    pub(super) fn end_repair(&mut self) -> Repair {
+        self.repair.take().unwrap_or_default()
+    }
+
+    /// Puts messages aside if the room is being repaired; says whether it is.
+    pub(super) fn defer(&mut self, messages: &[Arc<Posted>]) -> bool {
+        let Some(Repair { deferred, again }) = &mut self.repair else { return false };
+        // What has no position is nothing that a repair could put in order.
+        for posted in messages.iter().filter(|posted| posted.position.is_some()) {
+            if deferred.len() < DEFERRED_MAX {
+                deferred.push(Arc::clone(posted));
+            } else {
+                *again = true;
+            }
+        }
+        true
+    }
+}
 
 impl Worker {
     /// Deliveries were lost, and nobody knows of which groups.

@@ -10,6 +10,7 @@ use crate::{
         Worker,
         fanout::rendered,
         held::{Held, covers, is_behind},
+        repair::Repair,
     },
 };
 use bytes::Bytes;
@@ -17,9 +18,6 @@ use channel_layer::{GroupName, Position, Posted};
 use indexmap::IndexMap;
 use palabre_protocol::CloseCode;
 use std::{collections::HashMap, rc::Rc, sync::Arc};
-
-/// Messages that may arrive while a room is being repaired; those beyond it are read again.
-const DEFERRED_MAX: usize = 4_096;
 
 #[derive(Default)]
 pub(crate) struct Rooms {
@@ -31,22 +29,13 @@ pub(crate) struct Rooms {
 pub(crate) struct Room {
     /// By place: dense to walk, and quick to leave.
     live: IndexMap<usize, Rc<Socket>>,
-    held: Vec<Held>,
+    pub(super) held: Vec<Held>,
     /// The last position that all of `live` were given, with everything before it.
-    position: Option<Position>,
+    pub(super) position: Option<Position>,
     /// The worker's channel is in the group.
     added: bool,
     /// A repair is under way.
-    repair: Option<Repair>,
-}
-
-/// What a room that is being repaired puts aside.
-#[derive(Default)]
-pub(super) struct Repair {
-    /// What arrived since the read began.
-    pub(super) deferred: Vec<Arc<Posted>>,
-    /// Something was lost since then: what was read may lack it.
-    pub(super) again: bool,
+    pub(super) repair: Option<Repair>,
 }
 
 impl Rooms {
@@ -172,49 +161,6 @@ impl Room {
     fn take_held(&mut self, socket: &Socket) -> Option<Held> {
         let index = self.held.iter().position(|held| held.socket.id == socket.id)?;
         Some(self.held.swap_remove(index))
-    }
-
-    /// Begins a repair after a loss of deliveries, unless one is under way or nobody can have missed anything.
-    pub(super) fn begin_repair(&mut self) -> bool {
-        if self.position.is_none() {
-            // Nobody was given anything, but a history may have been read for somebody.
-            self.held.iter_mut().for_each(|held| held.broken = true);
-            return false;
-        }
-        match &mut self.repair {
-            Some(repair) => {
-                repair.again = true;
-                false
-            }
-            None => {
-                self.repair = Some(Repair::default());
-                true
-            }
-        }
-    }
-
-    /// Where the members stand.
-    pub(super) fn position(&self) -> Option<Position> {
-        self.position
-    }
-
-    /// Ends a repair, and gives what was put aside meanwhile.
-    pub(super) fn end_repair(&mut self) -> Repair {
-        self.repair.take().unwrap_or_default()
-    }
-
-    /// Puts messages aside if the room is being repaired; says whether it is.
-    pub(super) fn defer(&mut self, messages: &[Arc<Posted>]) -> bool {
-        let Some(Repair { deferred, again }) = &mut self.repair else { return false };
-        // What has no position is nothing that a repair could put in order.
-        for posted in messages.iter().filter(|posted| posted.position.is_some()) {
-            if deferred.len() < DEFERRED_MAX {
-                deferred.push(Arc::clone(posted));
-            } else {
-                *again = true;
-            }
-        }
-        true
     }
 }
 

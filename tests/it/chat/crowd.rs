@@ -129,3 +129,25 @@ async fn a_client_that_never_reads_is_closed_and_the_others_miss_nothing() {
     assert!(code.is_none_or(|code| code == 4001), "{code:?}");
     assert!((1..MESSAGES).contains(&offset), "{offset} messages came through");
 }
+
+#[tokio::test]
+async fn a_burst_of_large_messages_closes_nobody_who_reads() {
+    const SENDERS: usize = 20;
+    let hub = hub().await;
+    let mut reader = member(&hub).await;
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS {
+        senders.push(member(&hub).await);
+    }
+    let large = "x".repeat(55_000);
+    for (number, sender) in senders.iter_mut().enumerate() {
+        let client_id = format!("large-message-{number}");
+        let send = json!({
+            "type": "chat.send", "group": "lobby", "client_id": client_id, "text": "large", "data": large,
+        });
+        sender.raw_text(&send.to_string()).await;
+    }
+    for offset in 1..=SENDERS as u64 {
+        assert_eq!(reader.message().await.0, offset);
+    }
+}

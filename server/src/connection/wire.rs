@@ -151,3 +151,47 @@ impl Write for Through<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::stream::Stream;
+    use channel_layer::MemoryLayer;
+    use std::sync::Arc;
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    /// A text message begun, and then empty fragments that never end it, masked with zeros.
+    fn endless(bytes: usize) -> Vec<u8> {
+        let mut sent = vec![0x01, 0x81, 0, 0, 0, 0, b'"'];
+        while sent.len() < bytes {
+            sent.extend([0x00, 0x80, 0, 0, 0, 0]);
+        }
+        sent
+    }
+
+    #[tokio::test]
+    async fn a_turn_ends_by_its_bytes_although_no_message_does() {
+        const TURN: usize = 8 << 10;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let (worker, _mailbox) = Worker::new(Arc::new(MemoryLayer::new()));
+        let socket = worker.admit(Stream::Plain(server)).unwrap();
+        client.write_all(&endless(8 * TURN)).await.unwrap();
+
+        let mut wire = Wire::new(Bytes::new(), 64 << 10);
+        let mut turns = 0;
+        while turns < 5 {
+            wire.begin_turn(TURN);
+            assert!(matches!(wire.read(&worker, &socket), Frame::Nothing), "no message is complete");
+            if wire.is_spent() {
+                turns += 1;
+            } else {
+                socket.stream.readable().await.unwrap();
+            }
+        }
+    }
+}

@@ -157,10 +157,11 @@ mod tests {
     use super::*;
     use crate::socket::stream::Stream;
     use channel_layer::MemoryLayer;
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
     use tokio::{
         io::AsyncWriteExt,
         net::{TcpListener, TcpStream},
+        time::timeout,
     };
 
     /// A text message begun, and then empty fragments that never end it, masked with zeros.
@@ -190,7 +191,8 @@ mod tests {
             if wire.is_spent() {
                 turns += 1;
             } else {
-                socket.stream.readable().await.unwrap();
+                let more = timeout(Duration::from_secs(10), socket.stream.readable());
+                more.await.expect("the turn ends by its bytes while there are some").unwrap();
             }
         }
     }

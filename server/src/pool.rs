@@ -1,4 +1,4 @@
-//! The workers of a node: a thread a core, each with its own runtime, and the choice among them.
+//! The workers of a node: some threads, each with its own runtime, and the choice among them.
 //!
 //! A connection stays on its worker: its socket, its consumers and the fan-out to it are one thread's business. Those that
 //! arrive together are put together, as far as the load allows: people of one group often do, and a message whose

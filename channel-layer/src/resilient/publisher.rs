@@ -74,14 +74,19 @@ pub(crate) struct Settled {
 
 impl Publisher {
     pub(crate) fn push(&mut self, pending: Pending, now: Instant) {
-        if self.queue.len() >= QUEUE_MAX {
+        if self.pending() >= QUEUE_MAX {
             self.expire(now);
         }
-        if self.queue.len() >= QUEUE_MAX {
+        if self.pending() >= QUEUE_MAX {
             pending.answer(Err(Error::Overloaded));
         } else {
             self.queue.push_back(pending);
         }
+    }
+
+    /// How many have no verdict and are not in flight.
+    fn pending(&self) -> usize {
+        self.queue.len() + self.waiting.values().map(VecDeque::len).sum::<usize>()
     }
 
     /// The next batch, which is then in flight. `head` is where this node's copy of a group ends. Groups that have
@@ -174,11 +179,12 @@ impl Publisher {
 
     /// Gives up what nobody waits for any more, and chains that nobody uses.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while self.queue.front().is_some_and(|pending| pending.deadline <= now) {
-            if let Some(pending) = self.queue.pop_front() {
-                pending.answer(Err(Error::Unavailable));
+        for queue in self.waiting.values_mut().chain([&mut self.queue]) {
+            while let Some(late) = queue.pop_front_if(|pending| pending.deadline <= now) {
+                late.answer(Err(Error::Unavailable));
             }
         }
+        self.waiting.retain(|_, waiting| !waiting.is_empty());
         self.open.retain(|_, open| now.duration_since(open.used) < IDLE_MAX);
     }
 
@@ -313,5 +319,22 @@ mod tests {
         assert_eq!(settled.reopen.len(), 1, "this node's own floor was too old: look again");
         assert_eq!(bench.answered(0), None);
         assert_eq!(bench.answered(1), Some(Err(Error::Undecided)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_a_group_counts_and_is_given_up_at_its_deadline() {
+        let mut bench = Bench::new();
+        for id in 1..=QUEUE_MAX as u128 {
+            bench.push("closed", id);
+        }
+        // A batch's worth of work moves them all aside, for their group is not open.
+        assert!(bench.batch().is_empty());
+        bench.push("closed", u128::MAX);
+        assert_eq!(bench.answered(QUEUE_MAX), Some(Err(Error::Overloaded)));
+        tokio::time::advance(Duration::from_millis(251)).await;
+        bench.push("closed", 0);
+        assert_eq!(bench.answered(0), Some(Err(Error::Unavailable)));
+        assert_eq!(bench.answered(QUEUE_MAX + 1), None, "there is room again");
+        assert_eq!(bench.publisher.pending(), 1);
     }
 }

@@ -171,14 +171,20 @@ mod tests {
         assert_eq!(leave(&mut subscriptions, false), [group]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_lost_link_subscribes_to_everything_again() {
+    /// A group that is heard and open.
+    fn open() -> (Subscriptions, GroupName) {
         let mut subscriptions = Subscriptions::default();
         let group: GroupName = "a".parse().unwrap();
         subscriptions.join(group.clone(), oneshot::channel().0, false);
         subscriptions.wanted();
         subscriptions.confirmed(&group);
         subscriptions.opened(&group);
+        (subscriptions, group)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_link_subscribes_to_everything_again() {
+        let (mut subscriptions, group) = open();
         assert!(subscriptions.is_settled());
         subscriptions.lose();
         assert!(!subscriptions.is_settled());
@@ -188,12 +194,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_join_into_a_group_that_is_heard_but_not_in_step_waits_for_its_opening() {
-        let mut subscriptions = Subscriptions::default();
-        let group: GroupName = "a".parse().unwrap();
-        subscriptions.join(group.clone(), oneshot::channel().0, false);
-        subscriptions.wanted();
-        subscriptions.confirmed(&group);
-        subscriptions.opened(&group);
+        let (mut subscriptions, group) = open();
         let (answer, mut answered) = oneshot::channel();
         assert_eq!(subscriptions.join(group.clone(), answer, false), Join::NeedsOpening);
         assert!(answered.try_recv().is_err(), "nothing to be a member of yet");

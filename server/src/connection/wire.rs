@@ -1,7 +1,8 @@
 //! What comes in on a socket, as messages: tungstenite checks the protocol, this gives it bytes.
 //!
 //! tungstenite's own replies, pongs and the answer to a close, go into the socket's outbox like everything else, so
-//! there is one order. Its buffers are small and explicit: an idle connection holds two kilobytes.
+//! there is one order. Its buffers are small and explicit: an idle connection keeps a read buffer of two
+//! kilobytes.
 
 use crate::{socket::Socket, worker::Worker};
 use bytes::{Buf, Bytes};

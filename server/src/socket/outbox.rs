@@ -86,7 +86,7 @@ impl Outbox {
             let written = if self.pieces.len() == 1 {
                 stream.try_write(first)
             } else if self.bytes <= SMALL_BYTES {
-                // `send` is cheaper than `writev`, by more than it costs to copy an ack and a message.
+                // An ack and a message, usually: a short copy saves the kernel a walk over a list of pieces.
                 let mut small = [0; SMALL_BYTES];
                 let mut end = 0;
                 for piece in &self.pieces {

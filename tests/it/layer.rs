@@ -12,4 +12,5 @@ mod link;
 mod members;
 mod nodes;
 mod order;
+mod reads;
 mod stored;

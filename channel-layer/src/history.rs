@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Span {
     /// What came after this position.
     After(Position),
+    /// The last of what came before this position: a page back.
+    Before(Position),
     /// The last messages.
     Latest,
 }
@@ -23,7 +25,7 @@ pub struct Page {
     /// The position of the history's last message when this was read; offset 0 when it never had one.
     pub head: Position,
     /// Whether the history holds more of what was asked for: later messages for [`Span::After`], older ones for
-    /// [`Span::Latest`].
+    /// [`Span::Before`] and [`Span::Latest`].
     pub more: bool,
 }
 

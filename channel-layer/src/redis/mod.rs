@@ -2,8 +2,9 @@
 //!
 //! A node has one connection for commands and one for subscriptions. They are made together and end together, so
 //! that "publishes work, nothing is heard" cannot last. `keys` names everything, `scripts` speaks for the Lua
-//! files, `subscriber` reads what is pushed, `link` watches over both connections.
+//! files, `history` reads streams, `subscriber` what is pushed, `link` watches over both connections.
 
+mod history;
 mod keys;
 mod link;
 mod scripts;
@@ -11,12 +12,13 @@ mod subscriber;
 
 use crate::{
     envelope,
-    history::{GAP_MESSAGES_MAX, GapReason, Page, Recovered, Span},
+    history::{Recovered, Span},
     message::Message,
     name::{ChannelName, GroupName},
     relay::{Answered, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
 };
 use futures_util::FutureExt;
+use history::History;
 use keys::Keys;
 use link::{Connections, INCOMING_MAX};
 use redis::Value;
@@ -66,60 +68,6 @@ impl RedisRelay {
     fn connections(&self) -> Result<Connections, LinkError> {
         let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         present.clone().ok_or_else(|| LinkError::Closed("not connected".to_owned()))
-    }
-
-    async fn read_after(
-        &self,
-        connections: &Connections,
-        group: &GroupName,
-        known: crate::Position,
-        messages_max: usize,
-    ) -> Result<Recovered, LinkError> {
-        let [meta, stream, ..] = self.keys.group(group);
-        let ask = redis::cmd("HGETALL").arg(&meta).to_owned();
-        let before: Value = link::answer(ask.query_async(&mut connections.commands())).await?;
-        // What is no use to the reader is not fetched: anybody can ask with a position of long ago.
-        let useful = |meta: &scripts::Meta| match meta.lineage.resume(known, meta.head.offset) {
-            Ok(after) if after >= meta.trimmed => Ok(()),
-            Ok(_) => Err(GapReason::Trimmed),
-            Err(reason) => Err(reason),
-        };
-        let mut gap = useful(&scripts::meta(before)?);
-        if gap.is_ok() {
-            let from = format!("{}-0", known.offset.saturating_add(1));
-            let mut pipe = redis::pipe();
-            pipe.atomic().cmd("HGETALL").arg(meta);
-            pipe.cmd("XRANGE").arg(stream).arg(from).arg("+").arg("COUNT").arg(messages_max);
-            let (meta, entries): (Value, Value) =
-                link::answer(pipe.query_async(&mut connections.commands())).await?;
-            let meta = scripts::meta(meta)?;
-            gap = useful(&meta);
-            if gap.is_ok() {
-                let messages = scripts::entries(group, entries)?;
-                let more = scripts::has_more(&messages, messages_max, meta.head);
-                return Ok(Recovered::All(Page { messages, head: meta.head, more }));
-            }
-        }
-        let page = self.read_latest(connections, group, messages_max.min(GAP_MESSAGES_MAX)).await?;
-        Ok(Recovered::Gap(gap.err().unwrap_or(GapReason::Trimmed), page))
-    }
-
-    async fn read_latest(
-        &self,
-        connections: &Connections,
-        group: &GroupName,
-        messages_max: usize,
-    ) -> Result<Page, LinkError> {
-        let [meta, stream, ..] = self.keys.group(group);
-        let mut pipe = redis::pipe();
-        pipe.atomic().cmd("HGETALL").arg(meta);
-        pipe.cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(messages_max);
-        let (meta, entries): (Value, Value) =
-            link::answer(pipe.query_async(&mut connections.commands())).await?;
-        let meta = scripts::meta(meta)?;
-        let mut messages = scripts::entries(group, entries)?;
-        messages.reverse();
-        Ok(scripts::latest_page(messages, meta.head, meta.trimmed))
     }
 }
 
@@ -201,12 +149,8 @@ impl Relay for RedisRelay {
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {
         async move {
             let connections = self.connections()?;
-            match span {
-                Span::After(known) => self.read_after(&connections, &group, known, messages_max).await,
-                Span::Latest => {
-                    self.read_latest(&connections, &group, messages_max).await.map(Recovered::All)
-                }
-            }
+            let history = History { connections: &connections, keys: &self.keys, group: &group };
+            history.read(span, messages_max).await
         }
         .boxed()
     }

@@ -4,7 +4,8 @@
 -- KEYS  1 meta  2 stream  3 young ids  4 old ids
 -- ARGV  1 node  2 generation  3 life  4 epoch to start if need be  5 known epoch or ''  6 known offset
 --       7 entries_max  8 latest_max  9 age_ms
--- Gives {epoch, offset, trimmed offset, {past epoch, 'base:high', …}, 'after' or 'latest', entries oldest first}
+-- Gives {epoch, offset, {past epoch, 'base:high', …}, 'after', entries oldest first}
+--    or {                                          'latest', entries newest first}
 
 local meta, stream, young, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local node, generation, life, drawn = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -87,8 +88,6 @@ if base and known_offset <= base and known_offset >= trimmed then
   entries = redis.call('XRANGE', stream, string.format('%.0f-0', known_offset + 1), '+', 'COUNT', ARGV[7])
 else
   how = 'latest'
-  local newest_first = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', ARGV[8])
-  entries = {}
-  for i = #newest_first, 1, -1 do entries[#entries + 1] = newest_first[i] end
+  entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', ARGV[8])
 end
-return {m.e, m.o, string.format('%.0f', trimmed), past, how, entries}
+return {m.e, m.o, past, how, entries}

@@ -165,47 +165,51 @@ impl Tail {
 
     pub(crate) fn read(&mut self, span: Span, messages_max: usize, now: Instant) -> TailRead {
         self.expire(now);
-        let known = match span {
-            Span::Latest if self.before == Before::Backend && self.entries.len() < messages_max => {
-                return TailRead::Elsewhere;
-            }
-            Span::Latest => return TailRead::Here(Recovered::All(self.latest(messages_max))),
-            Span::After(known) => known,
+        let (Span::After(known) | Span::Before(known)) = span else {
+            return self.up_to(self.entries.len(), messages_max);
         };
-        let gap =
-            |reason| TailRead::Here(Recovered::Gap(reason, self.latest(messages_max.min(GAP_MESSAGES_MAX))));
-        match self.lineage.resume(known, self.head) {
+        match (self.lineage.resume(known, self.head), span) {
             // A copy may be behind: the position can come from another node, or from an answer that was quicker.
-            Err(_) if self.before != Before::Forgotten => TailRead::Elsewhere,
-            Err(reason) => gap(reason),
-            Ok(after) if after >= self.start => {
+            (Err(_), _) if self.before != Before::Forgotten => TailRead::Elsewhere,
+            (Err(reason), _) => self.gap(reason, messages_max),
+            (Ok(offset), Span::Before(_)) => self.up_to(self.seen(offset.saturating_sub(1)), messages_max),
+            (Ok(after), _) if after >= self.start => {
                 TailRead::Here(Recovered::All(self.after(after, messages_max)))
             }
-            Ok(_) if self.before == Before::Backend => TailRead::Elsewhere,
-            Ok(_) => gap(GapReason::Trimmed),
+            (Ok(_), _) if self.before == Before::Backend => TailRead::Elsewhere,
+            (Ok(_), _) => self.gap(GapReason::Trimmed, messages_max),
         }
     }
 
-    fn latest(&self, messages_max: usize) -> Page {
-        let skip = self.entries.len().saturating_sub(messages_max);
-        let messages = self.entries.iter().skip(skip).map(|(_, posted)| Arc::clone(posted)).collect();
+    fn gap(&self, reason: GapReason, messages_max: usize) -> TailRead {
+        let page = self.last_of(self.entries.len(), messages_max.min(GAP_MESSAGES_MAX));
+        TailRead::Here(Recovered::Gap(reason, page))
+    }
+
+    /// The last of the first `count` entries, unless the backend has more of what is asked for.
+    fn up_to(&self, count: usize, messages_max: usize) -> TailRead {
+        if self.before == Before::Backend && count < messages_max {
+            return TailRead::Elsewhere;
+        }
+        TailRead::Here(Recovered::All(self.last_of(count, messages_max)))
+    }
+
+    fn last_of(&self, count: usize, messages_max: usize) -> Page {
+        let skip = count.saturating_sub(messages_max);
+        let messages = self.entries.range(skip..count).map(|(_, posted)| Arc::clone(posted)).collect();
         Page { messages, head: self.head(), more: skip > 0 || self.before == Before::Backend }
     }
 
+    /// How many entries stand at or before an offset.
+    fn seen(&self, offset: u64) -> usize {
+        self.entries.partition_point(|(_, posted)| posted.position.is_some_and(|at| at.offset <= offset))
+    }
+
     fn after(&self, offset: u64, messages_max: usize) -> Page {
-        let seen = |(_, posted): &(Instant, Arc<Posted>)| {
-            posted.position.is_some_and(|position| position.offset <= offset)
-        };
-        let first = self.entries.partition_point(seen);
-        let messages: Vec<_> = self
-            .entries
-            .iter()
-            .skip(first)
-            .take(messages_max)
-            .map(|(_, posted)| Arc::clone(posted))
-            .collect();
-        let more = self.entries.len() - first > messages.len();
-        Page { messages, head: self.head(), more }
+        let first = self.seen(offset);
+        let last = self.entries.len().min(first.saturating_add(messages_max));
+        let messages = self.entries.range(first..last).map(|(_, posted)| Arc::clone(posted)).collect();
+        Page { messages, head: self.head(), more: last < self.entries.len() }
     }
 }
 
@@ -262,6 +266,22 @@ mod tests {
         assert_eq!(after(&mut tail, at(6)), Some((Some(GapReason::Rebuilt), vec![4, 5], true)));
         let stranger = Position { epoch: epoch(9), offset: 5 };
         assert_eq!(after(&mut tail, stranger), Some((Some(GapReason::UnknownEpoch), vec![4, 5], true)));
+    }
+
+    #[test]
+    fn a_reader_goes_back_page_by_page_to_the_first_that_is_kept() {
+        let mut tail = filled(1..=5, Before::Forgotten);
+        let mut before = |offset| offsets(tail.read(Span::Before(at(offset)), 2, Instant::now()));
+        assert_eq!(before(5), Some((None, vec![3, 4], false)));
+        assert_eq!(before(4), Some((None, vec![3], false)));
+        assert_eq!(before(1), Some((None, vec![], false)), "there is nothing before the first");
+        assert_eq!(before(6), Some((Some(GapReason::Rebuilt), vec![4, 5], true)));
+        let mut copy = filled(1..=5, Before::Nothing);
+        let mut before = |offset, max| offsets(copy.read(Span::Before(at(offset)), max, Instant::now()));
+        assert_eq!(before(5, 2), Some((None, vec![3, 4], true)), "what it dropped is in the backend");
+        assert_eq!(before(5, 3), None);
+        assert_eq!(before(2, 1), None);
+        assert_eq!(before(6, 1), None, "a copy may be behind");
     }
 
     #[test]

@@ -13,6 +13,7 @@ on_both_layers! {
     another_message_with_a_known_id_is_a_conflict
     the_history_of_a_group_that_nobody_used_is_empty
     history_goes_on_after_any_position_or_says_why_not
+    history_goes_back_page_by_page_from_any_position
     the_position_of_an_answer_is_good_at_once
     what_is_called_after_a_shutdown_is_closed_and_mailboxes_end
 }
@@ -82,6 +83,40 @@ async fn history_goes_on_after_any_position_or_says_why_not(layer: Layer) {
     let elsewhere = Position { epoch: Epoch::random(), offset: 3 };
     let unknown = read(Span::After(elsewhere), 8).await;
     assert_eq!(unknown, (Some(GapReason::UnknownEpoch), vec![1, 2, 3, 4, 5], false));
+}
+
+async fn history_goes_back_page_by_page_from_any_position(layer: Layer) {
+    let lobby = group("lobby");
+    let mut mailbox = member(&*layer, &lobby, 256).await;
+    let first = send(&*layer, &lobby, 1).await.position.unwrap();
+    // More than a node's own copy holds, so that the question goes to the backend too.
+    for number in 2..=150 {
+        send(&*layer, &lobby, number).await;
+    }
+    numbers(&mut mailbox, 150).await;
+    let at = |offset| Position { offset, ..first };
+    let read = async |span| {
+        let recovered = layer.history(lobby.clone(), span, 40).await.unwrap();
+        let Recovered::All(page) = recovered else { panic!("{recovered:?}") };
+        assert_eq!(page.head, at(150));
+        page
+    };
+    let mut page = read(Span::Latest).await;
+    let mut seen = numbers_of(&page);
+    while page.more {
+        page = read(Span::Before(page.messages[0].position.unwrap())).await;
+        seen.splice(..0, numbers_of(&page));
+    }
+    assert_eq!(seen, (1..=150).collect::<Vec<_>>());
+    let none = read(Span::Before(at(1))).await;
+    assert_eq!((none.messages.len(), none.more), (0, false));
+
+    let strange = Span::Before(Position { epoch: Epoch::random(), offset: 3 });
+    for (span, why) in [(strange, GapReason::UnknownEpoch), (Span::Before(at(151)), GapReason::Rebuilt)] {
+        let recovered = layer.history(lobby.clone(), span, 2).await.unwrap();
+        let Recovered::Gap(reason, page) = recovered else { panic!("{recovered:?}") };
+        assert_eq!((reason, numbers_of(&page), page.more), (why, vec![149, 150], true));
+    }
 }
 
 async fn the_position_of_an_answer_is_good_at_once(layer: Layer) {

@@ -137,20 +137,25 @@ fn every_code_stands_in_the_protocol_s_document() {
 }
 
 #[test]
-fn every_setting_stands_in_the_example_file() {
+fn every_setting_stands_in_the_example_file_with_its_default() {
     let file = read("config.toml");
-    let settings = read("server/src/config/settings.rs");
-    let (_, list) = settings.split_once("pub const SETTINGS").expect("settings.rs lists the settings");
-    let (list, _) = list.split_once(';').expect("the list ends");
-    let keys: Vec<_> = list.split('"').skip(1).step_by(2).collect();
-    assert!(!keys.is_empty(), "no setting was found in server/src/config/settings.rs");
     let mut missing = Vec::new();
-    for key in keys {
-        let (section, name) = key.split_once('.').expect("a setting has a section");
+    for setting in palabre::config::defaults() {
+        let (section, name) = setting.key.rsplit_once('.').expect("a setting has a section");
         let body = file.split(&format!("\n[{section}]\n")).nth(1).unwrap_or_default();
         let body = body.split("\n[").next().unwrap_or_default();
-        if !body.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{name} = "))) {
-            missing.push(format!("config.toml:1: {key} is missing"));
+        let start = format!("{name} = ");
+        let stands = match &setting.value {
+            Some(value) => body.lines().any(|line| line.strip_prefix(&start) == Some(value)),
+            None => {
+                body.lines().any(|line| line.strip_prefix("# ").is_some_and(|rest| rest.starts_with(&start)))
+            }
+        };
+        if !stands {
+            missing.push(match setting.value {
+                Some(value) => format!("config.toml:1: under [{section}], `{name} = {value}` is missing"),
+                None => format!("config.toml:1: under [{section}], `# {name} = ` is missing"),
+            });
         }
     }
     assert_none(&missing);

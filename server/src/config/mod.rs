@@ -1,27 +1,27 @@
 //! What an operator may set, and from where: the file, then the environment, then the command line; the later wins.
 //!
-//! Everything is read once, before a port is bound. Each source becomes a list of [`Given`] values that remember where
-//! they stand, so that a refusal is one line that names the setting and its place. The file is checked alone first: a
-//! mistake in it is found also where a variable would hide it. Values of secret settings never get into an error, and
-//! nothing here reads the process's environment: the caller hands it in.
+//! Everything is read once, before a port is bound. Each source becomes a list of given values that remember where they
+//! stand (`sources`), which the sections read into types (`values`, `kinds`, `settings`), so that a refusal is one line
+//! that names the setting and its place. Values of secret settings never get into an error, and nothing here
+//! reads the process's environment: the caller hands it in.
+//!
+//! A new setting is a field and a line in its section's `read`: its name, its [kind](kinds) with bounds, its default.
 
+mod kinds;
+mod problem;
 mod secret;
 mod settings;
+mod sources;
+mod values;
 
-use std::borrow::Cow;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use ::config::{Config, File, FileFormat, Map, Value, ValueKind};
-
+pub use self::problem::{ConfigError, Problem};
 pub use self::secret::{RedisUrl, Secret, mask_url};
-pub use self::settings::{Auth, Prefix, Redis, SETTINGS, Server, Settings};
-
-/// The file that is read from the working directory when the command line names none.
-const FILE_NAME: &str = "config.toml";
-
-/// Variables that begin like ours but are no settings: the log filter is read before there are any settings.
-const OTHER_VARIABLES: &[&str] = &["PALABRE_LOG"];
+pub use self::settings::{Auth, Prefix, Redis, Server, Settings};
+use self::sources::Sources;
+pub use self::values::Setting;
+use self::values::Values;
 
 /// What the command line may say; everything else comes from the file or the environment.
 #[derive(Debug, Clone, Default)]
@@ -34,52 +34,6 @@ pub struct Flags {
     pub config: Option<PathBuf>,
 }
 
-/// Why the settings were refused; always one line, never with a secret in it.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {file}")]
-    Unreadable {
-        /// The file, as it was named.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{file} is not valid TOML: {reason}")]
-    Syntax {
-        /// The file, as it was named.
-        file: String,
-        /// What is wrong, and in which line.
-        reason: String,
-    },
-    /// The file has a key, or the environment a variable, that means nothing.
-    #[error("unknown setting {name} in {origin}")]
-    Unknown {
-        /// The key with its sections, or the variable.
-        name: String,
-        /// Where it stands.
-        origin: String,
-    },
-    /// A value does not fit its setting, or not with the others.
-    #[error("{key} (in {origin}): {reason}")]
-    Invalid {
-        /// The setting, like `redis.deadline`.
-        key: String,
-        /// Where its value stands.
-        origin: String,
-        /// What is wrong with it, and what would be right.
-        reason: String,
-    },
-}
-
-/// One value of one setting, and where it stands.
-struct Given {
-    key: &'static str,
-    origin: String,
-    value: Value,
-}
-
 impl Settings {
     /// Reads the file, the variables and the flags, and checks all of it.
     ///
@@ -88,137 +42,39 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for the first thing found that is unreadable, unknown, malformed or contradicts the rest.
+    /// [`ConfigError`] with all that is unreadable, unknown, malformed or contradicts the rest.
     pub fn load(
         flags: &Flags,
         env: impl IntoIterator<Item = (String, String)>,
         cwd: &Path,
     ) -> Result<Self, ConfigError> {
-        let mut given = from_file(flags.config.as_deref(), cwd)?;
-        build(&given)?;
-        given.extend(from_environment(env)?);
-        given.extend(from_flags(flags));
-        let settings = build(&given)?;
-        settings.check().map_err(|(key, reason)| invalid(key, reason, &given))?;
+        let mut sources = Sources::new(defaults().into_iter().map(|setting| setting.key).collect());
+        sources.file(flags.config.as_deref(), cwd);
+        sources.environment(env);
+        sources.flags(flags);
+        let (given, mut problems) = sources.into_parts();
+        let mut values = Values::new(&given);
+        let settings = Self::read(&mut values);
+        if let Err((key, reason)) = settings.check() {
+            values.refuse(key, reason);
+        }
+        problems.extend(values.into_parts().1);
+        ConfigError::of(problems)?;
         Ok(settings)
     }
+}
+
+/// Every setting with its default, in the order of the sections.
+pub fn defaults() -> Vec<Setting> {
+    let mut values = Values::new(&[]);
+    Settings::read(&mut values);
+    values.into_parts().0
 }
 
 /// The process's variables as [`Settings::load`] wants them; bytes that are no UTF-8 become U+FFFD, never a panic.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-}
-
-/// The variable of a setting: `redis.url` is `PALABRE_REDIS_URL`.
-fn variable(key: &str) -> String {
-    format!("PALABRE_{}", key.replace('.', "_").to_ascii_uppercase())
-}
-
-fn from_file(named: Option<&Path>, cwd: &Path) -> Result<Vec<Given>, ConfigError> {
-    let path = named.unwrap_or_else(|| Path::new(FILE_NAME));
-    let file = path.display().to_string().escape_debug().to_string();
-    let text = match std::fs::read_to_string(cwd.join(path)) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(ConfigError::Unreadable { file, source }),
-    };
-    let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
-    let table = parsed
-        .and_then(|config| config.cache.into_table())
-        .map_err(|error| ConfigError::Syntax { file: file.clone(), reason: one_line(&error.to_string()) })?;
-    let mut given = Vec::new();
-    flatten("", table, &file, &mut given)?;
-    Ok(given)
-}
-
-/// Takes the settings out of nested tables, and refuses what is not one.
-fn flatten(
-    section: &str,
-    table: Map<String, Value>,
-    file: &str,
-    given: &mut Vec<Given>,
-) -> Result<(), ConfigError> {
-    for (name, value) in table {
-        let path = if section.is_empty() { name } else { format!("{section}.{name}") };
-        let is_section =
-            SETTINGS.iter().any(|key| key.split_once('.').is_some_and(|(first, _)| first == path));
-        if let Some(&key) = SETTINGS.iter().find(|key| **key == path) {
-            given.extend(set(key, file.to_owned(), value));
-        } else if !is_section {
-            let name = path.escape_debug().to_string();
-            return Err(ConfigError::Unknown { name, origin: file.to_owned() });
-        } else if let ValueKind::Table(inner) = value.kind {
-            flatten(&path, inner, file, given)?;
-        } else {
-            let reason = format!("is a section: write [{path}], and its settings below");
-            return Err(ConfigError::Invalid { key: path, origin: file.to_owned(), reason });
-        }
-    }
-    Ok(())
-}
-
-fn from_environment(env: impl IntoIterator<Item = (String, String)>) -> Result<Vec<Given>, ConfigError> {
-    let mut common = None;
-    let mut ours = Vec::new();
-    for (name, value) in env {
-        if name == "REDIS_URL" {
-            common = set("redis.url", name, value);
-        } else if let Some(key) = SETTINGS.iter().find(|key| variable(key) == name) {
-            ours.extend(set(key, name, value));
-        } else if name.starts_with("PALABRE_") && !OTHER_VARIABLES.contains(&name.as_str()) {
-            let name = name.escape_debug().to_string();
-            return Err(ConfigError::Unknown { name, origin: "the environment".to_owned() });
-        }
-    }
-    // The variable that many programs share comes first, so that our own wins.
-    Ok(common.into_iter().chain(ours).collect())
-}
-
-fn from_flags(flags: &Flags) -> impl Iterator<Item = Given> {
-    let listen = flags.listen.as_deref().and_then(|value| set("server.listen", "--listen".to_owned(), value));
-    let url = flags.redis_url.as_ref();
-    let url = url.and_then(|value| set("redis.url", "--redis-url".to_owned(), value.expose()));
-    listen.into_iter().chain(url)
-}
-
-/// A value for a setting, unless it is the empty text: that is how a deployment's template leaves something out.
-fn set(key: &'static str, origin: String, value: impl Into<Value>) -> Option<Given> {
-    let value = value.into();
-    let is_empty = matches!(&value.kind, ValueKind::String(text) if text.is_empty());
-    (!is_empty).then_some(Given { key, origin, value })
-}
-
-/// The settings that these values make, later ones over earlier ones, over the defaults.
-fn build(given: &[Given]) -> Result<Settings, ConfigError> {
-    let layered = given
-        .iter()
-        .try_fold(Config::builder(), |builder, one| builder.set_override(one.key, one.value.kind.clone()));
-    layered.and_then(|builder| builder.build()?.try_deserialize()).map_err(|error| {
-        // What was found instead is left out: it may be a secret that stands in the wrong place.
-        let (key, reason) = match error {
-            ::config::ConfigError::Type { expected, key, .. } => (key, format!("expected {expected}")),
-            ::config::ConfigError::At { error, key, .. } => (key, error.to_string()),
-            other => (None, other.to_string()),
-        };
-        invalid(&key.unwrap_or_default(), reason, given)
-    })
-}
-
-fn invalid(key: &str, reason: impl Into<Cow<'static, str>>, given: &[Given]) -> ConfigError {
-    let origin =
-        given.iter().rfind(|one| one.key == key).map_or("the defaults", |one| &one.origin).to_owned();
-    ConfigError::Invalid { key: key.to_owned(), origin, reason: reason.into().into_owned() }
-}
-
-/// A TOML error without the line of the file that it quotes, which may hold a secret.
-fn one_line(error: &str) -> String {
-    let mut lines = error.lines();
-    let first = lines.next().unwrap_or_default();
-    let Some(place) = first.strip_prefix("TOML parse error at ") else { return first.to_owned() };
-    // After the place come three lines of picture: a rule, the quoted line, a pointer into it.
-    let what: Vec<&str> = lines.skip(3).collect();
-    format!("{place}: {}", what.join(", "))
 }
 
 #[cfg(test)]
@@ -233,7 +89,7 @@ mod tests {
             let id = format!("{:?}", std::thread::current().id());
             let path = std::env::temp_dir().join(format!("palabre-config-{}-{id}", std::process::id()));
             std::fs::create_dir_all(&path).unwrap();
-            std::fs::write(path.join(FILE_NAME), config).unwrap();
+            std::fs::write(path.join("config.toml"), config).unwrap();
             Self(path)
         }
     }
@@ -300,10 +156,10 @@ mod tests {
             "unknown setting server.listen_on in config.toml"
         );
         assert_eq!(refused("port = 1", &[]), "unknown setting port in config.toml");
-        assert_eq!(refused("[redis.url]\nhost = 1", &[]), "redis.url (in config.toml): expected a string");
+        assert_eq!(refused("[redis.url]\nhost = 1", &[]), "redis.url (in config.toml): must be a text");
         assert_eq!(
             refused("", &[("PALABRE_REDIS_URI", "redis://:hunter2@h")]),
-            "unknown setting PALABRE_REDIS_URI in the environment"
+            "unknown setting PALABRE_REDIS_URI in the environment, did you mean PALABRE_REDIS_URL?"
         );
     }
 
@@ -313,7 +169,7 @@ mod tests {
             ("[redis]\ndeadline = '9ms'", &[][..], "redis.deadline (in config.toml): "),
             ("[redis]\ndeadline = 250", &[], "redis.deadline (in config.toml): "),
             ("[server]\nlisten = 'here'", &[], "server.listen (in config.toml): "),
-            ("[auth]\nguests = 'maybe'", &[], "auth.guests (in config.toml): expected a boolean"),
+            ("[auth]\nguests = 'maybe'", &[], "auth.guests (in config.toml): must be true or false"),
             ("auth = 'hunter2'", &[], "auth (in config.toml): is a section"),
             ("", &[("PALABRE_REDIS_DEADLINE", "11s")], "redis.deadline (in PALABRE_REDIS_DEADLINE): "),
             ("", &[("REDIS_URL", "rediss://:hunter2@h")], "redis.url (in REDIS_URL): "),
@@ -342,7 +198,8 @@ mod tests {
     #[test]
     fn a_file_that_is_named_must_exist() {
         let flags = Flags { config: Some(PathBuf::from("other.toml")), ..Flags::default() };
-        assert_eq!(load("", &[], &flags).unwrap_err(), "cannot read other.toml");
+        let line = load("", &[], &flags).unwrap_err();
+        assert!(line.starts_with("cannot read other.toml: "), "{line}");
     }
 
     #[test]
@@ -384,14 +241,35 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_stands_in_the_file_of_the_repository() {
-        let file = include_str!("../../../config.toml");
-        for key in SETTINGS {
-            let (section, name) = key.split_once('.').unwrap();
-            let body = file.split(&format!("[{section}]\n")).nth(1).unwrap_or_default();
-            let body = body.split("\n[").next().unwrap_or_default();
-            let stands = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{name} = "));
-            assert!(body.lines().any(stands), "{key} is missing in config.toml");
+    fn a_name_that_is_almost_right_is_answered_with_the_right_one() {
+        for (file, line) in [
+            (
+                "[redis]\nprefx = 'a'",
+                "unknown setting redis.prefx in config.toml, did you mean redis.prefix?",
+            ),
+            ("[sever]\nlisten = 'a'", "unknown setting sever in config.toml, did you mean server?"),
+            ("[other]\nlisten = 'a'", "unknown setting other in config.toml"),
+        ] {
+            assert_eq!(refused(file, &[]), line);
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_found_at_once() {
+        let folder = Folder::with("port = 1\n[redis]\ndeadline = '9ms'\n[auth]\nguests = 1");
+        let env = [("PALABRE_PORT".to_owned(), "1".to_owned())];
+        let error = Settings::load(&Flags::default(), env, &folder.0).unwrap_err();
+        assert_eq!(error.problems().len(), 4, "{:?}", error.problems());
+        assert!(error.to_string().ends_with(" (and 3 more problems)"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_or_too_long_is_refused() {
+        let folder = Folder::with("");
+        for (bytes, why) in [(&[0xff, 0xfe][..], "UTF-8"), (&vec![b'\n'; (1 << 20) + 1], "1048576 bytes")] {
+            std::fs::write(folder.0.join("config.toml"), bytes).unwrap();
+            let line = Settings::load(&Flags::default(), [], &folder.0).unwrap_err().to_string();
+            assert!(line.starts_with("cannot read config.toml: ") && line.contains(why), "{line}");
         }
     }
 }

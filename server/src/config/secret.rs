@@ -6,14 +6,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
-
 /// What is printed in place of what must not be seen.
 const MASK: &str = "***";
 
 /// A text that is never printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
@@ -42,8 +39,7 @@ impl fmt::Display for Secret {
 }
 
 /// Where Redis is: `redis://[user:password@]host[:port][/db]`, printed without user and password.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(Secret);
 
 impl RedisUrl {
@@ -90,14 +86,6 @@ impl FromStr for RedisUrl {
         let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
         let is_database = database.is_empty() || database.parse::<u16>().is_ok();
         if is_host && is_port && is_database { Ok(Self(Secret::from(url.to_owned()))) } else { Err(SHAPE) }
-    }
-}
-
-impl TryFrom<String> for RedisUrl {
-    type Error = &'static str;
-
-    fn try_from(url: String) -> Result<Self, Self::Error> {
-        url.parse()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
     position::{Position, Scope},
+    report::Report,
     state::LayerState,
 };
 use futures_util::future::BoxFuture;
@@ -73,6 +74,9 @@ pub trait ChannelLayer: Send + Sync + fmt::Debug + 'static {
 
     /// How the layer is. A change is seen by every receiver.
     fn status(&self) -> watch::Receiver<LayerState>;
+
+    /// What it knows of itself and of its backend: from memory, so that whoever asks is answered at once.
+    fn report(&self) -> Report;
 
     /// Sends what it still may, then ends and waits for its tasks. What is called afterwards is
     /// [`Closed`](crate::Error::Closed).

@@ -16,6 +16,7 @@ use crate::{
         Group, Registry,
         tail::{Before, Bounds, Tail, TailRead},
     },
+    report::{Census, Peer, Report},
     state::{Health, LayerState, Mode},
 };
 use futures_util::future::{FutureExt, ready};
@@ -139,6 +140,11 @@ impl ChannelLayer for MemoryLayer {
 
     fn status(&self) -> watch::Receiver<LayerState> {
         self.status.subscribe()
+    }
+
+    fn report(&self) -> Report {
+        let alone = Peer { node: self.registry.node().to_owned(), name: None };
+        self.registry.report(Census { nodes: Some(vec![alone]), backend: None })
     }
 
     fn shutdown(&self) -> Answer<()> {

@@ -8,8 +8,9 @@ use crate::{
     message::Message,
     name::{ChannelName, GroupName},
     position::{Epoch, Position},
+    report::Census,
 };
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use std::fmt;
 use tokio::sync::mpsc;
 
@@ -153,4 +154,17 @@ pub trait Relay: Send + Sync + fmt::Debug + 'static {
 
     /// Reads a part of an opened group's history; [`LinkError::Unopened`] when the backend does not hold it.
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered>;
+
+    /// Says that the process `node` is there, and asks who else is and how the backend is: every 5 s. Whoever has not
+    /// said so for 15 s is not there any more. A relay that keeps no such list need not: then nobody knows.
+    fn announce<'a>(&'a self, node: &'a str) -> Answered<'a, Census> {
+        let _unknown = node;
+        ready(Ok(Census::default())).boxed()
+    }
+
+    /// Says that the process `node` ends.
+    fn withdraw<'a>(&'a self, node: &'a str) -> Answered<'a, ()> {
+        let _unknown = node;
+        ready(Ok(())).boxed()
+    }
 }

@@ -84,7 +84,7 @@ impl HubBuilder {
         if let Some(prefix) = self.mounts.duplicate() {
             return Err(StartError::MountedTwice(prefix.to_owned()));
         }
-        let node = format!("n-{}", &channel_layer::MessageId::random().to_string()[..16]);
+        let node = self.layer.report().node;
         let gate = self.gate.ok_or(StartError::NoGate)?;
         let doors =
             Arc::new(Doors { gate, mounts: self.mounts, limits: self.limits, node: node.into_boxed_str() });
@@ -121,7 +121,7 @@ impl Hub {
         HubBuilder { layer, gate: None, mounts: Mounts::default(), limits: Limits::default(), workers: None }
     }
 
-    /// The name of this node: new at each start.
+    /// The name of this process, as the layer has it: new at each start.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.parts.doors.node
@@ -131,6 +131,18 @@ impl Hub {
     #[must_use]
     pub fn layer(&self) -> &Arc<dyn ChannelLayer> {
         &self.parts.layer
+    }
+
+    /// How many WebSockets are open.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.parts.pool.tallies().map(|tally| tally.sockets.get()).sum()
+    }
+
+    /// Whether it has begun to end: no new work should come here.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.parts.stop.is_cancelled()
     }
 
     /// The WebSocket at `path`, for an application that has a server of its own over plain TCP:

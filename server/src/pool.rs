@@ -11,7 +11,7 @@ use crate::{
         handshake::Handshake,
         serve::{Site, serve},
     },
-    worker::Worker,
+    worker::{Worker, tally::Tally},
 };
 use bytes::Bytes;
 use channel_layer::ChannelLayer;
@@ -61,6 +61,8 @@ pub(crate) struct Pool {
 struct Entrance {
     arrivals: mpsc::Sender<(Arrival, Load)>,
     load: Arc<AtomicUsize>,
+    /// What the worker counts.
+    tally: Arc<Tally>,
     ended: std::sync::Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -97,14 +99,16 @@ impl Pool {
             let (arrivals, incoming) = mpsc::channel(ARRIVALS_MAX);
             let (end, ended) = oneshot::channel();
             let (layer, doors, stop) = (Arc::clone(layer), Arc::clone(doors), stop.clone());
+            let tally = Arc::<Tally>::default();
+            let counts = Arc::clone(&tally);
             let runtime = Builder::new_current_thread();
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                run(runtime, layer, doors, incoming, stop);
+                run(runtime, layer, doors, incoming, (counts, stop));
                 // Whoever waits for the worker may have stopped waiting.
                 end.send(()).ok();
             })?;
             let ended = std::sync::Mutex::new(Some(ended));
-            Ok(Entrance { arrivals, load: Arc::default(), ended })
+            Ok(Entrance { arrivals, load: Arc::default(), tally, ended })
         };
         let workers = (0..count).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers, current: AtomicUsize::new(0), stop })
@@ -126,6 +130,11 @@ impl Pool {
         }
     }
 
+    /// What each worker counts.
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.workers.iter().map(|worker| &*worker.tally)
+    }
+
     /// Closes every connection, and waits for the workers to end.
     pub(crate) async fn drain(&self) {
         self.stop.cancel();
@@ -144,7 +153,7 @@ fn run(
     layer: Arc<dyn ChannelLayer>,
     doors: Arc<Doors>,
     arrivals: mpsc::Receiver<(Arrival, Load)>,
-    stop: CancellationToken,
+    (tally, stop): (Arc<Tally>, CancellationToken),
 ) {
     let runtime = match runtime.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -154,7 +163,7 @@ fn run(
         }
     };
     runtime.block_on(async {
-        let (worker, mailbox) = Worker::new(layer);
+        let (worker, mailbox) = Worker::new(layer, tally);
         worker.tasks.spawn_local(take_in(Rc::clone(&worker), doors, arrivals));
         worker.run(mailbox, stop, GRACE).await;
     });

@@ -1,5 +1,6 @@
 //! What a hub answers beside its WebSocket: the page, its health, and nothing else.
 
+mod health;
 mod program;
 
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ pub(crate) fn nowhere() -> SocketAddr {
     listener.local_addr().expect("a bound listener has an address")
 }
 
-async fn health(addr: SocketAddr) -> Value {
+pub(crate) async fn health(addr: SocketAddr) -> Value {
     let answer = get(addr, "/health").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -99,6 +100,7 @@ async fn there_is_nothing_else() {
 async fn a_node_that_was_meant_to_stand_alone_is_healthy() {
     let hub = HubProcess::start(&[]).await;
     let mut health = health(hub.addr()).await;
+    let node = health["node"].clone();
     for path in ["/timestamp", "/layer/since"] {
         let at = health.pointer_mut(path).unwrap().take();
         assert!(at.as_u64().is_some_and(|at| at > 1_700_000_000_000), "{path}: {at}");
@@ -110,11 +112,14 @@ async fn a_node_that_was_meant_to_stand_alone_is_healthy() {
     assert_eq!(health["status"], "healthy");
     assert_eq!(
         health["layer"],
-        json!({"state": "healthy", "mode": "memory", "scope": "node", "since": null})
+        json!({
+            "state": "healthy", "mode": "memory", "scope": "node", "since": null, "canary_ms": null,
+            "nodes": 1, "peers": [{"node": node, "node_id": null}],
+        })
     );
     let redis = json!({
         "redis_enabled": false, "redis_configured": false, "redis_available": false, "using_fallback": false,
-        "redis_url": null,
+        "redis_url": null, "redis_version": null, "connected_clients": null, "used_memory_human": null,
     });
     assert_eq!(health["redis"], redis);
 }

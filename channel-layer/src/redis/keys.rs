@@ -35,6 +35,11 @@ impl Keys {
         format!("{}:node:{node}", self.prefix)
     }
 
+    /// The sorted set of the nodes that are there.
+    pub(crate) fn nodes(&self) -> String {
+        format!("{}:nodes", self.prefix)
+    }
+
     /// The group of a pub/sub channel, if it is one of ours.
     pub(crate) fn group_of(&self, channel: &str) -> Option<GroupName> {
         let group = channel.strip_prefix(&*self.prefix)?.strip_prefix(":{")?.strip_suffix('}')?;

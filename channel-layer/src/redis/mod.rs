@@ -2,8 +2,10 @@
 //!
 //! A node has one connection for commands and one for subscriptions. They are made together and end together, so
 //! that "publishes work, nothing is heard" cannot last. `keys` names everything, `scripts` speaks for the Lua
-//! files, `history` reads streams, `subscriber` what is pushed, `link` watches over both connections.
+//! files, `history` reads streams, `subscriber` what is pushed, `link` watches over both connections,
+//! `census` knows who else is there.
 
+mod census;
 mod history;
 mod keys;
 mod link;
@@ -16,6 +18,7 @@ use crate::{
     message::Message,
     name::{ChannelName, GroupName},
     relay::{Answered, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
+    report::Census,
 };
 use futures_util::FutureExt;
 use history::History;
@@ -40,6 +43,8 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 pub struct RedisRelay {
     client: redis::Client,
     keys: Keys,
+    /// What the operator calls this node.
+    name: Option<Box<str>>,
     /// Guards which connections are the present ones; held for a clone.
     present: Arc<Mutex<Option<Connections>>>,
     /// Guards what was logged of failures; held for a comparison.
@@ -59,10 +64,18 @@ impl RedisRelay {
         Ok(Self {
             client,
             keys: Keys::new(prefix),
+            name: None,
             present: Arc::default(),
             failures: Mutex::default(),
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// What the operator calls this node; it stands in the list of nodes, and nowhere else. Without white space.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     fn connections(&self) -> Result<Connections, LinkError> {
@@ -153,6 +166,16 @@ impl Relay for RedisRelay {
             history.read(span, messages_max).await
         }
         .boxed()
+    }
+
+    fn announce<'a>(&'a self, node: &'a str) -> Answered<'a, Census> {
+        async move { census::announce(&self.connections()?, &self.keys, node, self.name.as_deref()).await }
+            .boxed()
+    }
+
+    fn withdraw<'a>(&'a self, node: &'a str) -> Answered<'a, ()> {
+        async move { census::withdraw(&self.connections()?, &self.keys, node, self.name.as_deref()).await }
+            .boxed()
     }
 }
 

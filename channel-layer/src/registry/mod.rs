@@ -14,6 +14,7 @@ use crate::{
     mailbox::Mailbox,
     message::Message,
     name::{ChannelName, GroupName},
+    report::{Census, Report},
 };
 use shard::{GROUPS_PER_SHARD_MAX, Shard};
 use std::{
@@ -195,6 +196,18 @@ impl Registry {
             shard.remove(name);
         }
         !has_members
+    }
+
+    /// What is known here, with what others know.
+    pub(crate) fn report(&self, census: Census) -> Report {
+        let mut report = Report { node: self.node.clone(), census, ..Report::default() };
+        for shard in &self.shards {
+            let shard = lock(shard);
+            report.groups += shard.groups.len();
+            report.messages +=
+                shard.groups.values().filter_map(|group| group.tail.as_ref()).map(Tail::len).sum::<usize>();
+        }
+        report
     }
 
     /// Ends every mailbox: its reader gets what waits, then [`Closed`](crate::Received::Closed).

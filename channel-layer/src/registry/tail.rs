@@ -141,6 +141,11 @@ impl Tail {
         }
     }
 
+    /// How many messages it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// What it weighs in memory, roughly: each body once more as it was rendered, and the index.
     pub(crate) fn weight(&self) -> usize {
         2 * self.bytes + self.ids.len() * ID_BYTES

@@ -10,6 +10,7 @@ use crate::{
     name::{ChannelName, GroupName},
     position::Position,
     relay::{Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
+    report::Census,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(super) enum Done {
     Read(GroupName, Answer<Recovered>),
     /// A direct message; its caller has the answer.
     Passed,
+    Announced(Answer<Census>),
 }
 
 #[derive(Debug)]
@@ -63,7 +65,7 @@ impl Calls {
         match done {
             Done::Subscribed(..) | Done::Unsubscribed(_) => self.subscribing = false,
             Done::Opened(..) | Done::Published(_) => self.publishing = false,
-            Done::Connected(_) | Done::Read(..) | Done::Passed => {}
+            Done::Connected(_) | Done::Read(..) | Done::Passed | Done::Announced(_) => {}
         }
         Some(done)
     }
@@ -114,6 +116,18 @@ impl Calls {
             let read = relay.read(group.clone(), Span::After(after), ENTRIES_MAX).await;
             Done::Read(group, read)
         });
+    }
+
+    pub(super) fn announce(&mut self, node: &str) {
+        let (relay, node) = (Arc::clone(&self.relay), node.to_owned());
+        self.call(async move { Done::Announced(relay.announce(&node).await) });
+    }
+
+    /// The last call of all.
+    pub(super) fn withdraw(&self, node: &str) -> impl Future<Output = ()> + Send + use<> {
+        let (relay, node) = (Arc::clone(&self.relay), node.to_owned());
+        // A lease that cannot be given back runs out.
+        async move { drop(relay.withdraw(&node).await) }
     }
 
     pub(super) fn send(&mut self, to: ChannelName, message: Message, answer: oneshot::Sender<Result<()>>) {

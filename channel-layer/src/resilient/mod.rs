@@ -19,6 +19,7 @@ use crate::{
     name::{ChannelName, GroupName},
     registry::{Registry, tail::TailRead},
     relay::{LinkError, Relay},
+    report::{Census, Report},
     state::{Health, LayerState, Mode},
 };
 use futures_util::{FutureExt, future::ready};
@@ -46,6 +47,7 @@ pub struct ResilientLayer {
     relay: Arc<dyn Relay>,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<LayerState>,
+    census: watch::Receiver<Census>,
     /// How long a caller waits for the backend.
     deadline: Duration,
     /// Places for reads of the backend.
@@ -64,11 +66,13 @@ impl ResilientLayer {
         let registry = Registry::new();
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (state, status) = watch::channel(LayerState::now(mode, Health::Connecting));
+        let (seen, census) = watch::channel(Census::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let owner = Owner::new(Arc::clone(&relay), Arc::clone(&registry), state);
+        let owner = Owner::new(Arc::clone(&relay), Arc::clone(&registry), state, seen);
         tasks.spawn(owner.run(queue, stop.clone(), deadline));
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        Self { registry, relay, commands, status, deadline, reads, runtime: Handle::current(), stop, tasks }
+        let runtime = Handle::current();
+        Self { registry, relay, commands, status, census, deadline, reads, runtime, stop, tasks }
     }
 
     fn open(&self) -> Result<()> {
@@ -186,6 +190,10 @@ impl ChannelLayer for ResilientLayer {
 
     fn status(&self) -> watch::Receiver<LayerState> {
         self.status.clone()
+    }
+
+    fn report(&self) -> Report {
+        self.registry.report(self.census.borrow().clone())
     }
 
     fn shutdown(&self) -> Answer<()> {

@@ -11,6 +11,7 @@ use crate::{
     position::Epoch,
     registry::Registry,
     relay::{Incoming, Link, LinkError, Opened, Opening, Relay},
+    report::Census,
     resilient::{
         backoff::Backoff,
         calls::{Calls, Done, ENTRIES_MAX},
@@ -32,6 +33,9 @@ const ARRIVALS_A_TURN: usize = 256;
 
 /// A link that held this long is not part of the trouble before it.
 const STABLE: Duration = Duration::from_secs(10);
+
+/// Seconds between two announcements of this node.
+const ANNOUNCE_S: u32 = 5;
 
 /// What the layer asks of its owner.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub(super) struct Owner {
     subscriptions: Subscriptions,
     inbound: Inbound,
     state: watch::Sender<LayerState>,
+    /// Who shares the groups; empty without a link.
+    census: watch::Sender<Census>,
     calls: Calls,
     /// Groups to be opened before their publishes, or their members, can go on.
     unopened: BTreeSet<GroupName>,
@@ -69,6 +75,8 @@ pub(super) struct Owner {
     linked_at: Option<Instant>,
     backoff: Backoff,
     retry_at: Option<Instant>,
+    /// Seconds so far.
+    ticks: u32,
 }
 
 impl Owner {
@@ -76,6 +84,7 @@ impl Owner {
         relay: Arc<dyn Relay>,
         registry: Arc<Registry>,
         state: watch::Sender<LayerState>,
+        census: watch::Sender<Census>,
     ) -> Self {
         Self {
             calls: Calls::new(relay),
@@ -84,6 +93,7 @@ impl Owner {
             inbound: Inbound::new(Arc::clone(&registry)),
             registry,
             state,
+            census,
             unopened: BTreeSet::new(),
             opens: Vec::new(),
             generation: 0,
@@ -91,6 +101,7 @@ impl Owner {
             linked_at: None,
             backoff: Backoff::default(),
             retry_at: None,
+            ticks: 0,
         }
     }
 
@@ -144,6 +155,10 @@ impl Owner {
         }
         self.publisher.lose();
         self.registry.close();
+        if self.link.is_some() {
+            // Without it the others find out when the lease has run out.
+            self.calls.withdraw(self.registry.node()).await;
+        }
     }
 
     fn connect(&mut self) {
@@ -218,6 +233,9 @@ impl Owner {
         let failed = match done {
             Done::Connected(Ok(link)) => return self.connected(link),
             Done::Connected(Err(_)) => return self.retry(),
+            Done::Announced(Ok(census)) => return drop(self.census.send_replace(census)),
+            // A backend that is away shows itself otherwise; one that refuses this can still join nodes.
+            Done::Announced(Err(_)) => return,
             Done::Passed | Done::Unsubscribed(Ok(())) => return,
             Done::Subscribed(groups, Ok(())) => {
                 for group in groups {
@@ -256,6 +274,7 @@ impl Owner {
     fn connected(&mut self, link: Link) {
         self.link = Some(link);
         self.linked_at = Some(Instant::now());
+        self.calls.announce(self.registry.node());
     }
 
     fn retry(&mut self) {
@@ -274,6 +293,7 @@ impl Owner {
         self.publisher.lose();
         self.subscriptions.lose();
         self.inbound.lose();
+        self.census.send_replace(Census::default());
         self.enter(Health::Connecting, Some(why));
         self.retry();
     }
@@ -295,6 +315,10 @@ impl Owner {
     fn tick(&mut self) {
         let now = Instant::now();
         self.publisher.expire(now);
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(ANNOUNCE_S) && self.link.is_some() {
+            self.calls.announce(self.registry.node());
+        }
         if self.calls.is_subscribing() {
             return;
         }

@@ -2,51 +2,75 @@
 
 use crate::{
     config::{Settings, mask_url},
+    http::probes::head,
     hub::Hub,
 };
-use axum::{
-    Router,
-    http::{StatusCode, header},
-    response::IntoResponse,
-    routing::get,
-};
-use channel_layer::{Health, LayerState, Mode};
-use serde_json::json;
+use axum::{Json, Router, response::IntoResponse, routing::get};
+use channel_layer::{Census, Health, LayerState, Mode, Peer};
+use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn routes(hub: &Hub, settings: &Settings) -> Router {
-    let status = hub.layer().status();
-    let node = hub.node().to_owned();
+    let hub = hub.clone();
     let redis_url = settings.redis.url.as_ref().map(|url| mask_url(url.expose()));
     let answer = move || {
-        let body = body(&status.borrow(), &node, redis_url.as_deref());
-        async move { (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response() }
+        let state = *hub.layer().status().borrow();
+        let body = body(&hub, &state, redis_url.as_deref());
+        async move { (head(Some(&state)), Json(body)).into_response() }
     };
     Router::new().route("/health", get(answer.clone())).route("/api/health", get(answer))
 }
 
-fn body(state: &LayerState, node: &str, redis_url: Option<&str>) -> serde_json::Value {
-    let configured = redis_url.is_some();
-    let available = state.mode == Mode::Redis && state.health == Health::Healthy;
+fn body(hub: &Hub, state: &LayerState, redis_url: Option<&str>) -> Value {
+    let report = hub.layer().report();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     json!({
-        "status": if state.health == Health::Healthy { "healthy" } else { "degraded" },
+        "status": status(hub, state),
         "version": env!("CARGO_PKG_VERSION"),
-        "node": node,
-        "layer": {
-            "state": state.health.as_str(),
-            "mode": state.mode.as_str(),
-            "scope": state.scope().as_str(),
-            "since": state.since_ms,
-        },
-        "redis": {
-            "redis_enabled": configured,
-            "redis_configured": configured,
-            "redis_available": available,
-            "using_fallback": false,
-            "redis_url": redis_url,
-        },
+        "node": hub.node(),
+        "connections": hub.connections(),
+        "layer": layer(state, &report.census),
+        "redis": redis(state, &report.census, redis_url),
+        "data": {"groups": report.groups, "messages": report.messages, "polls": 0},
         "features": {"chat": true, "polls": false, "sse": false},
+        "integrations": {"webhooks": false, "sentry": false, "otel": false},
         "timestamp": u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+fn status(hub: &Hub, state: &LayerState) -> &'static str {
+    match state.health {
+        _ if hub.is_draining() => "unhealthy",
+        Health::Healthy => "healthy",
+        Health::Connecting => "degraded",
+    }
+}
+
+fn layer(state: &LayerState, census: &Census) -> Value {
+    let peer = |peer: &Peer| json!({"node": peer.node, "node_id": peer.name});
+    json!({
+        "state": state.health.as_str(),
+        "mode": state.mode.as_str(),
+        "scope": state.scope().as_str(),
+        "since": state.since_ms,
+        "nodes": census.nodes.as_ref().map(Vec::len),
+        "peers": census.nodes.as_ref().map(|nodes| nodes.iter().map(peer).collect::<Vec<_>>()),
+        "canary_ms": null,
+    })
+}
+
+fn redis(state: &LayerState, census: &Census, url: Option<&str>) -> Value {
+    let is_configured = url.is_some();
+    let is_available = state.mode == Mode::Redis && state.health == Health::Healthy;
+    let backend = census.backend.clone().unwrap_or_default();
+    json!({
+        "redis_enabled": is_configured,
+        "redis_configured": is_configured,
+        "redis_available": is_available,
+        "using_fallback": false,
+        "redis_url": url,
+        "redis_version": backend.version,
+        "connected_clients": backend.clients,
+        "used_memory_human": backend.memory_human,
     })
 }

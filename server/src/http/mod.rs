@@ -1,12 +1,13 @@
-//! What is served beside the WebSocket: the page and the hub's health.
+//! What is served beside the WebSocket: the page, and how the hub is.
 
 mod assets;
 mod health;
+mod probes;
 
 use crate::{config::Settings, hub::Hub};
 use axum::Router;
 
 /// Everything but the WebSocket.
 pub fn router(hub: &Hub, settings: &Settings) -> Router {
-    Router::new().merge(health::routes(hub, settings)).merge(assets::routes())
+    Router::new().merge(health::routes(hub, settings)).merge(probes::routes(hub)).merge(assets::routes())
 }

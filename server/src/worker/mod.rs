@@ -9,6 +9,7 @@ pub(crate) mod heartbeat;
 mod held;
 mod repair;
 pub(crate) mod rooms;
+pub(crate) mod tally;
 
 use crate::{
     socket::{Socket, SocketId, outbox::Full, stream::Stream},
@@ -27,6 +28,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tally::Tally;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -66,6 +68,7 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     /// Seconds so far.
     beat: Cell<usize>,
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// The rare things that wake a worker.
@@ -78,8 +81,8 @@ enum Event {
 }
 
 impl Worker {
-    /// A worker without sockets, and its mailbox.
-    pub(crate) fn new(layer: Arc<dyn ChannelLayer>) -> (Rc<Self>, Mailbox) {
+    /// A worker without sockets, and its mailbox. It counts in `tally`.
+    pub(crate) fn new(layer: Arc<dyn ChannelLayer>, tally: Arc<Tally>) -> (Rc<Self>, Mailbox) {
         let mailbox = layer.new_channel(MAILBOX_MAX);
         let worker = Self {
             channel: mailbox.channel().clone(),
@@ -96,6 +99,7 @@ impl Worker {
             tasks: TaskTracker::new(),
             draining: Cell::new(false),
             beat: Cell::new(0),
+            tally,
         };
         (Rc::new(worker), mailbox)
     }
@@ -171,6 +175,7 @@ impl Worker {
         let now = Instant::now();
         let socket = Rc::new(Socket::new(id, address, stream, now));
         entry.insert(Rc::clone(&socket));
+        self.tally.sockets.set(sockets.len() as u64);
         self.newcomers.borrow_mut().push_back((now, id));
         Some(socket)
     }
@@ -187,6 +192,7 @@ impl Worker {
         let mut sockets = self.sockets.borrow_mut();
         if sockets.get(socket.id.place).is_some_and(|held| held.id == socket.id) {
             sockets.remove(socket.id.place);
+            self.tally.sockets.set(sockets.len() as u64);
         }
         if self.draining.get() && sockets.is_empty() {
             self.emptied.notify_one();

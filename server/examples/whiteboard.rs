@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let listener = palabre::bind(arguments.next().ok_or("usage: whiteboard ADDRESS [REDIS_URL]")?.parse()?)?;
     settings.redis.url = arguments.next().map(|url| url.parse()).transpose()?;
-    let hub = Hub::builder(palabre::layer(&settings.redis)?)
+    let hub = Hub::builder(palabre::layer(&settings)?)
         .gate(GuestGate::new(None, Limits::default()))
         .mount(chat::PREFIX, |_| Chat::new(Limits::default()))
         .mount("board.", |_| Whiteboard::default())

@@ -2,6 +2,7 @@
 
 mod health;
 mod program;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,9 +1,10 @@
 //! The command line: what may be written on it, and how a refusal looks.
 //!
-//! `palabre` alone serves. The flags are few: what has a place in `config.toml` is set there or in the environment.
+//! `palabre` alone serves; `palabre config` says what it would serve with. The flags are few: what has a place in `config.toml` is set there or in the environment.
 //! Whatever goes wrong before the hub stands is one line on stderr, `palabre: …`, with no secret in it. What a command
 //! does is in a file of its own; values are checked where all settings are, not here.
 
+mod config;
 pub(crate) mod serve;
 
 use std::ffi::OsString;
@@ -25,39 +26,65 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: Serve,
+    flags: FlagArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves, until it is told to stop; what `palabre` does by itself as well.
-    Serve(Serve),
+    Serve(FlagArgs),
+    /// Says what the file, the environment and the flags come to; connects to nothing.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Prints the settings in force as a configuration file, each with its origin, secrets masked.
+    Print(FlagArgs),
+    /// Looks for mistakes: a line each on stderr, and exit code 2 if there are any.
+    Check(FlagArgs),
 }
 
 #[derive(Debug, Args)]
-struct Serve {
+struct FlagArgs {
     /// The IP address and the port to listen on [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// Where Redis is: `redis://[user:password@]host[:port][/db]`.
     ///
-    /// A password is better in `PALABRE_REDIS_URL`: every user of the machine can read a command line.
+    /// A password is better in `PALABRE_REDIS_URL`, or in a file that `PALABRE_REDIS_URL_FILE` names: every user of the
+    /// machine can read a command line.
     #[arg(long, value_name = "URL")]
-    redis_url: Option<Url>,
+    redis_url: Option<Hidden>,
+    /// Sets anything that is no secret, like `server.workers=2`; may stand several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<Hidden>,
     /// The configuration file [default: config.toml in the working directory, if there is one].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-/// A URL as it was typed; only a type, so that clap never prints it.
+/// A text as it was typed; only a type, so that clap never prints it.
 #[derive(Debug, Clone)]
-struct Url(Secret);
+struct Hidden(Secret);
 
-impl From<OsString> for Url {
+impl From<OsString> for Hidden {
     fn from(text: OsString) -> Self {
-        // What is no UTF-8 is no URL either: it is refused with the other settings.
+        // What is no UTF-8 is no setting either: it is refused with the others.
         Self(Secret::from(text.to_string_lossy().into_owned()))
     }
+}
+
+/// What the program is asked to do.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// To serve until a signal ends it.
+    Serve(Flags),
+    /// To print the settings in force.
+    Print(Flags),
+    /// To look for mistakes in the settings.
+    Check(Flags),
 }
 
 /// Why there is nothing to run.
@@ -72,16 +99,22 @@ pub enum Stop {
 /// Runs the program to its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let flags = match Cli::read(std::env::args_os()) {
-        Ok(flags) => flags,
+    let done = match Cli::read(std::env::args_os()) {
+        Ok(Task::Serve(flags)) => serve(flags),
+        Ok(Task::Print(flags)) => config::print(&flags),
+        Ok(Task::Check(flags)) => config::check(&flags),
         Err(stop) => return stop.exit(),
     };
-    // Workers have threads of their own; one is enough for the listener and for Redis.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve::run(flags))) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+fn serve(flags: Flags) -> anyhow::Result<()> {
+    // Workers have threads of their own; one is enough for the listener and for Redis.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve::run(flags))
 }
 
 impl Cli {
@@ -90,20 +123,28 @@ impl Cli {
     /// # Errors
     ///
     /// [`Stop`], for [`Stop::exit`] to print, when there is nothing to run.
-    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Flags, Stop> {
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Task, Stop> {
         let cli = Self::try_parse_from(words).map_err(|error| {
             let text = error.to_string();
             if error.use_stderr() { Stop::Refused(refusal(&text)) } else { Stop::Asked(text) }
         })?;
-        let serve = match cli.command {
-            Some(Command::Serve(serve)) => serve,
-            None => cli.serve,
-        };
-        Ok(Flags {
-            listen: serve.listen,
-            redis_url: serve.redis_url.map(|Url(url)| url),
-            config: serve.config,
+        Ok(match cli.command {
+            None => Task::Serve(cli.flags.into()),
+            Some(Command::Serve(flags)) => Task::Serve(flags.into()),
+            Some(Command::Config(ConfigCommand::Print(flags))) => Task::Print(flags.into()),
+            Some(Command::Config(ConfigCommand::Check(flags))) => Task::Check(flags.into()),
         })
+    }
+}
+
+impl From<FlagArgs> for Flags {
+    fn from(args: FlagArgs) -> Self {
+        Self {
+            listen: args.listen,
+            redis_url: args.redis_url.map(|Hidden(url)| url),
+            set: args.set.into_iter().map(|Hidden(assignment)| assignment).collect(),
+            config: args.config,
+        }
     }
 }
 
@@ -126,8 +167,13 @@ impl Stop {
 
 /// Prints why the program ends, as one line with its causes, and gives the exit code: 2 for a configuration that is
 /// refused, 1 for anything else.
+///
+/// Of a configuration every mistake gets its line.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
-    complain(&format!("{error:#}"));
+    match error.downcast_ref::<ConfigError>() {
+        Some(refused) => refused.problems().iter().for_each(|problem| complain(&problem.to_string())),
+        None => complain(&format!("{error:#}")),
+    }
     let is_usage = error.chain().any(|cause| cause.is::<ConfigError>() || cause.is::<LogError>());
     if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }
@@ -163,7 +209,9 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Flags, Stop> {
-        Cli::read(line.split(' ').map(OsString::from))
+        match Cli::read(line.split(' ').map(OsString::from))? {
+            Task::Serve(flags) | Task::Print(flags) | Task::Check(flags) => Ok(flags),
+        }
     }
 
     fn refused(line: &str) -> String {
@@ -189,6 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_is_asked_for_with_the_flags_of_serving() {
+        for (command, is_right) in [
+            ("serve", (|task| matches!(task, Task::Serve(_))) as fn(&Task) -> bool),
+            ("config print", |task| matches!(task, Task::Print(_))),
+            ("config check", |task| matches!(task, Task::Check(_))),
+        ] {
+            let line = format!("palabre {command} --set a.b=1 --set c=hunter2 --config x.toml");
+            let task = Cli::read(line.split(' ').map(OsString::from)).unwrap();
+            assert!(is_right(&task), "{line}: {task:?}");
+            assert!(!format!("{task:?}").contains("hunter2"), "{task:?}");
+            assert_eq!(read(&line).unwrap().set.len(), 2);
+        }
+    }
+
+    #[test]
     fn the_address_of_redis_is_kept_out_of_sight() {
         let flags = read("palabre --redis-url redis://:hunter2@h").unwrap();
         assert!(!format!("{flags:?}").contains("hunter2"));
@@ -207,6 +270,10 @@ mod tests {
             "palabre --redis-url a --redis-url redis://:hunter2@h",
             "palabre serve redis://:hunter2@h",
             "palabre --listen a serve",
+            "palabre config",
+            "palabre config show",
+            "palabre --set",
+            "palabre --set a=1 config check",
         ] {
             let said = refused(line);
             assert!(!said.contains('\n') && !said.contains("hunter2"), "{line}: {said}");

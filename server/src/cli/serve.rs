@@ -2,7 +2,7 @@
 
 use crate::{
     chat::{self, Chat},
-    config::{Flags, Settings, environment},
+    config::{self, Flags, Loaded, environment},
     http,
     hub::Hub,
     layers, listen, observe,
@@ -19,16 +19,16 @@ const SOCKET_PATH: &str = "/ws";
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let here = env::current_dir().context("the working directory")?;
-    let settings = Settings::load(&flags, environment(), &here)?;
+    let Loaded { settings, warnings, .. } = config::load(&flags, environment(), &here)?;
     observe::logs::init(env::var("PALABRE_LOG").ok().as_deref())?;
-    for warning in settings.warnings() {
+    for warning in warnings {
         tracing::warn!(event = "config.warning", "{warning}");
     }
     let limits = Limits::default();
     // The port comes first: a node that cannot listen must not touch Redis.
     let listen = settings.server.listen;
     let listener = listen::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
-    let mut builder = Hub::builder(layers::layer(&settings.redis)?);
+    let mut builder = Hub::builder(layers::layer(&settings)?);
     if let Some(workers) = settings.server.workers {
         builder = builder.workers(workers);
     }
@@ -36,6 +36,8 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
         .mount(chat::PREFIX, move |_| Chat::new(limits))
         .start()?;
+    let (node, id) = (hub.node(), settings.node.id.as_ref().map(tracing::field::display));
+    tracing::info!(event = "hub.started", node, id, version = env!("CARGO_PKG_VERSION"), "the hub is up");
     announce(&listener)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

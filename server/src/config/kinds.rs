@@ -189,7 +189,7 @@ impl Kind for Switch {
     fn read(&self, raw: &Raw) -> Result<bool, String> {
         let given = match raw {
             Raw::Toml(value) => value.as_bool(),
-            Raw::Text(text) => text.parse().ok(),
+            Raw::Text(text) => text.to_ascii_lowercase().parse().ok(),
         };
         given.ok_or_else(|| "must be true or false".to_owned())
     }
@@ -380,7 +380,9 @@ mod tests {
     #[test]
     fn a_switch_is_true_or_false() {
         assert_eq!(switch().read(&Raw::Toml(Value::Boolean(true))), Ok(true));
-        assert_eq!(switch().read(&Raw::Text("false".to_owned())), Ok(false));
+        for text in ["false", "False", "FALSE"] {
+            assert_eq!(switch().read(&Raw::Text(text.to_owned())), Ok(false));
+        }
         for raw in [Raw::Text("maybe".to_owned()), Raw::Toml(Value::Integer(1))] {
             assert!(switch().read(&raw).is_err(), "{raw:?}");
         }

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 pub use self::problem::{ConfigError, Problem};
 pub use self::secret::{RedisUrl, Secret, mask_url};
-pub use self::settings::{Auth, Prefix, Redis, Server, Settings};
-use self::sources::Sources;
+pub use self::settings::{Auth, Node, NodeId, Prefix, Redis, Server, Settings};
+use self::sources::{Collected, Sources};
 pub use self::values::Setting;
 use self::values::Values;
 
@@ -30,38 +30,54 @@ pub struct Flags {
     pub listen: Option<String>,
     /// `--redis-url`: see [`Redis::url`].
     pub redis_url: Option<Secret>,
+    /// `--set KEY=VALUE`, as often as it stands there: any setting that is no secret. What somebody may have typed in
+    /// spite of that is never printed.
+    pub set: Vec<Secret>,
     /// `--config`: the file to read instead of `config.toml`; it must exist.
     pub config: Option<PathBuf>,
 }
 
-impl Settings {
-    /// Reads the file, the variables and the flags, and checks all of it.
-    ///
-    /// A relative path is looked up in `cwd`; without `--config`, a `config.toml` there is read if it exists. Variables
-    /// that do not begin with `PALABRE_` are passed over, but for `REDIS_URL`. An empty text counts as not set.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] with all that is unreadable, unknown, malformed or contradicts the rest.
-    pub fn load(
-        flags: &Flags,
-        env: impl IntoIterator<Item = (String, String)>,
-        cwd: &Path,
-    ) -> Result<Self, ConfigError> {
-        let mut sources = Sources::new(defaults().into_iter().map(|setting| setting.key).collect());
-        sources.file(flags.config.as_deref(), cwd);
-        sources.environment(env);
-        sources.flags(flags);
-        let (given, mut problems) = sources.into_parts();
-        let mut values = Values::new(&given);
-        let settings = Self::read(&mut values);
-        if let Err((key, reason)) = settings.check() {
-            values.refuse(key, reason);
-        }
-        problems.extend(values.into_parts().1);
-        ConfigError::of(problems)?;
-        Ok(settings)
+/// The settings of a start, with what is to be said of them.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings, checked.
+    pub settings: Settings,
+    /// Each of them with its origin, in the order of the sections.
+    pub origins: Vec<Setting>,
+    /// What is allowed and yet probably not meant, a line each, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the file, the variables and the flags, and checks all of it.
+///
+/// A relative path is looked up in `cwd`; without `--config`, a `config.toml` there is read if it exists. Variables that do
+/// not begin with `PALABRE_` are passed over, but for `REDIS_URL`, `REDIS_URL_FILE` and `REDIS_ENABLED`. An empty text
+/// counts as not set.
+///
+/// # Errors
+///
+/// [`ConfigError`] with all that is unreadable, unknown, malformed or contradicts the rest.
+pub fn load(
+    flags: &Flags,
+    env: impl IntoIterator<Item = (String, String)>,
+    cwd: &Path,
+) -> Result<Loaded, ConfigError> {
+    let defaults = defaults();
+    let mut sources = Sources::new(&defaults, cwd);
+    sources.file(flags.config.as_deref());
+    sources.environment(env);
+    sources.flags(flags);
+    let Collected { given, mut problems, mut warnings } = sources.collected();
+    let mut values = Values::new(&given);
+    let settings = Settings::read(&mut values);
+    if let Err((key, reason)) = settings.check() {
+        values.refuse(key, reason);
     }
+    let (origins, wrong) = values.into_parts();
+    problems.extend(wrong);
+    ConfigError::of(problems)?;
+    warnings.extend(settings.warnings().into_iter().map(str::to_owned));
+    Ok(Loaded { settings, origins, warnings })
 }
 
 /// Every setting with its default, in the order of the sections.
@@ -71,7 +87,7 @@ pub fn defaults() -> Vec<Setting> {
     values.into_parts().0
 }
 
-/// The process's variables as [`Settings::load`] wants them; bytes that are no UTF-8 become U+FFFD, never a panic.
+/// The process's variables as [`load`] wants them; bytes that are no UTF-8 become U+FFFD, never a panic.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -94,6 +110,14 @@ mod tests {
         }
     }
 
+    impl Folder {
+        fn keep(&self, name: &str, content: &[u8], mode: u32) {
+            let path = self.0.join(name);
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+    }
+
     impl Drop for Folder {
         fn drop(&mut self) {
             std::fs::remove_dir_all(&self.0).unwrap();
@@ -101,9 +125,17 @@ mod tests {
     }
 
     fn load(file: &str, env: &[(&str, &str)], flags: &Flags) -> Result<Settings, String> {
-        let folder = Folder::with(file);
+        load_in(&Folder::with(file), env, flags).map(|loaded| loaded.settings)
+    }
+
+    fn load_in(folder: &Folder, env: &[(&str, &str)], flags: &Flags) -> Result<Loaded, String> {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Settings::load(flags, env, &folder.0).map_err(|error| error.to_string())
+        super::load(flags, env, &folder.0).map_err(|error| error.to_string())
+    }
+
+    fn setting(assignments: &[&str]) -> Flags {
+        let set = assignments.iter().map(|text| Secret::from((*text).to_owned())).collect();
+        Flags { set, ..Flags::default() }
     }
 
     fn refused(file: &str, env: &[(&str, &str)]) -> String {
@@ -258,7 +290,7 @@ mod tests {
     fn everything_that_is_wrong_is_found_at_once() {
         let folder = Folder::with("port = 1\n[redis]\ndeadline = '9ms'\n[auth]\nguests = 1");
         let env = [("PALABRE_PORT".to_owned(), "1".to_owned())];
-        let error = Settings::load(&Flags::default(), env, &folder.0).unwrap_err();
+        let error = super::load(&Flags::default(), env, &folder.0).unwrap_err();
         assert_eq!(error.problems().len(), 4, "{:?}", error.problems());
         assert!(error.to_string().ends_with(" (and 3 more problems)"), "{error}");
     }
@@ -268,8 +300,137 @@ mod tests {
         let folder = Folder::with("");
         for (bytes, why) in [(&[0xff, 0xfe][..], "UTF-8"), (&vec![b'\n'; (1 << 20) + 1], "1048576 bytes")] {
             std::fs::write(folder.0.join("config.toml"), bytes).unwrap();
-            let line = Settings::load(&Flags::default(), [], &folder.0).unwrap_err().to_string();
+            let line = super::load(&Flags::default(), [], &folder.0).unwrap_err().to_string();
             assert!(line.starts_with("cannot read config.toml: ") && line.contains(why), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file_of_its_own() {
+        let folder = Folder::with("[auth]\nsecret = 'the file of settings'");
+        for (content, secret) in [
+            ("sixteen letters!", "sixteen letters!"),
+            ("sixteen letters!\n", "sixteen letters!"),
+            ("sixteen letters!\r\n", "sixteen letters!"),
+            (" sixteen letters \n\n", " sixteen letters \n"),
+        ] {
+            folder.keep("secret", content.as_bytes(), 0o600);
+            let loaded =
+                load_in(&folder, &[("PALABRE_AUTH_SECRET_FILE", "secret")], &Flags::default()).unwrap();
+            assert_eq!(loaded.settings.auth.secret.unwrap().expose(), secret);
+            assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        }
+        folder.keep("url", b"redis://:hunter2@ours", 0o600);
+        for name in ["PALABRE_REDIS_URL_FILE", "REDIS_URL_FILE"] {
+            let loaded = load_in(&folder, &[(name, "url")], &Flags::default()).unwrap();
+            assert_eq!(loaded.settings.redis.url.unwrap().expose(), "redis://:hunter2@ours");
+        }
+    }
+
+    #[test]
+    fn a_secret_s_file_that_everybody_can_read_is_warned_of() {
+        let folder = Folder::with("");
+        folder.keep("secret", b"hunter2hunter2hunter2", 0o644);
+        let env = [("PALABRE_AUTH_SECRET_FILE", "secret")];
+        let loaded = load_in(&folder, &env, &Flags::default()).unwrap();
+        let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
+        assert!(warning.contains("auth.secret") && warning.contains("PALABRE_AUTH_SECRET_FILE"), "{warning}");
+        assert!(!warning.contains("hunter2"), "{warning}");
+    }
+
+    #[test]
+    fn a_secret_s_file_that_is_none_is_refused_by_its_variable_and_nothing_of_it_is_said() {
+        let folder = Folder::with("");
+        folder.keep("empty", b"\n", 0o600);
+        folder.keep("long", &[b'x'; (1 << 16) + 1], 0o600);
+        folder.keep("bytes", b"hunter2hunter2\xff\xff", 0o600);
+        folder.keep("short", b"hunter2", 0o600);
+        for path in ["missing", "hunter2hunter2hunter2", ".", "/dev/null", "empty", "long", "bytes", "short"]
+        {
+            let env = [("PALABRE_AUTH_SECRET_FILE", path)];
+            let line = load_in(&folder, &env, &Flags::default()).unwrap_err();
+            assert!(line.contains("PALABRE_AUTH_SECRET_FILE"), "{path}: {line}");
+            assert!(!line.contains("hunter2") && !line.contains('\n'), "{path}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_a_variable_and_in_a_file_is_a_contradiction() {
+        for (value, file) in
+            [("PALABRE_AUTH_SECRET", "PALABRE_AUTH_SECRET_FILE"), ("REDIS_URL", "REDIS_URL_FILE")]
+        {
+            let line = refused("", &[(value, "hunter2hunter2hunter2"), (file, "hunter2")]);
+            assert!(line.contains(&format!("(in {value}): {file} is set as well")), "{line}");
+        }
+        // Only secrets have files, and an empty text is not set.
+        assert!(refused("", &[("PALABRE_REDIS_PREFIX_FILE", "x")]).starts_with("unknown setting PALABRE_"));
+        load("", &[("PALABRE_AUTH_SECRET", ""), ("PALABRE_AUTH_SECRET_FILE", "")], &Flags::default())
+            .unwrap();
+    }
+
+    #[test]
+    fn anything_but_a_secret_can_be_set_on_the_command_line() {
+        let env = [("PALABRE_SERVER_WORKERS", "2"), ("PALABRE_REDIS_PREFIX", "env")];
+        let settings = load("", &env, &setting(&["server.workers=3", "redis.prefix=a=b"])).unwrap_err();
+        assert!(settings.starts_with("redis.prefix (in --set): "), "{settings}");
+        let settings = load("", &env, &setting(&["server.workers=3", "redis.prefix="])).unwrap();
+        assert_eq!(settings.server.workers.unwrap().get(), 3);
+        assert_eq!(settings.redis.prefix.as_str(), "env");
+        for (assignment, start) in [
+            ("auth.secret=hunter2hunter2hunter2", "auth.secret (in --set): is a secret"),
+            ("redis.url=redis://:hunter2@h", "redis.url (in --set): is a secret"),
+            ("server.worker=2", "unknown setting server.worker in --set, did you mean server.workers?"),
+            ("hunter2", "the command line (in --set): must be KEY=VALUE"),
+        ] {
+            let line = load("", &[], &setting(&[assignment])).unwrap_err();
+            assert!(line.starts_with(start) && !line.contains("hunter2"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        let twice = setting(&["redis.prefix=a", "redis.prefix=a"]);
+        let both =
+            Flags { listen: Some("127.0.0.1:2".to_owned()), ..setting(&["server.listen=127.0.0.1:1"]) };
+        for (flags, key) in [(twice, "redis.prefix (in --set)"), (both, "server.listen (in --listen)")] {
+            let line = load("", &[], &flags).unwrap_err();
+            assert_eq!(line, format!("{key}: stands on the command line already"));
+        }
+    }
+
+    #[test]
+    fn redis_can_be_switched_off_although_its_address_is_known() {
+        let url = ("REDIS_URL", "redis://h");
+        let in_use = |env: &[(&str, &str)]| {
+            load("", env, &Flags::default()).unwrap().redis.url_in_use().map(ToString::to_string)
+        };
+        assert_eq!(in_use(&[url]).as_deref(), Some("redis://h"));
+        assert_eq!(in_use(&[url, ("REDIS_ENABLED", "false")]), None);
+        assert_eq!(
+            in_use(&[url, ("REDIS_ENABLED", "False"), ("PALABRE_REDIS_ENABLED", "true")]).as_deref(),
+            Some("redis://h")
+        );
+        assert!(refused("", &[("REDIS_ENABLED", "maybe")]).starts_with("redis.enabled (in REDIS_ENABLED): "));
+    }
+
+    #[test]
+    fn each_setting_tells_where_its_value_stands() {
+        let folder =
+            Folder::with("[redis]\nprefix = 'file'\nurl = 'redis://u:hunter2@h'\n[server]\nworkers = 2");
+        let env = [("PALABRE_SERVER_WORKERS", "3"), ("PALABRE_AUTH_SECRET", "hunter2hunter2hunter2")];
+        let loaded = load_in(&folder, &env, &setting(&["redis.deadline=1s"])).unwrap();
+        let of = |key| loaded.origins.iter().find(|setting| setting.key == key).unwrap();
+        for (key, value, origin) in [
+            ("server.listen", Some("\"127.0.0.1:8080\""), None),
+            ("server.workers", Some("3"), Some("PALABRE_SERVER_WORKERS")),
+            ("redis.prefix", Some("\"file\""), Some("config.toml")),
+            ("redis.deadline", Some("\"1s\""), Some("--set")),
+            ("redis.url", Some("\"redis://***@h\""), Some("config.toml")),
+            ("auth.secret", Some("\"***\""), Some("PALABRE_AUTH_SECRET")),
+            ("auth.guests", None, None),
+        ] {
+            assert_eq!((of(key).value.as_deref(), of(key).origin.as_deref()), (value, origin), "{key}");
+            assert_eq!(of(key).is_masked, value.is_some_and(|value| value.contains("***")), "{key}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What is printed in place of what must not be seen.
-const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 use super::kinds::{Kind, Raw};
 use super::problem::Problem;
+use super::secret::MASK;
 
 /// One value of one setting, and where it stands; weaker sources come first.
 pub(super) struct Given {
@@ -19,10 +20,12 @@ pub(super) struct Given {
 pub struct Setting {
     /// With its section, like `redis.url`.
     pub key: String,
-    /// Whether it is kept out of every output.
+    /// Whether it may hold what no output may show.
     pub is_secret: bool,
-    /// As it stands in `config.toml`, a secret masked; none if it has no value.
+    /// As it stands in `config.toml`, or what may be seen of it; none if it has no value.
     pub value: Option<String>,
+    /// Whether something of the value was left out.
+    pub is_masked: bool,
     /// Where the value stands: a file, a variable, a flag; none if nobody gave it one.
     pub origin: Option<String>,
 }
@@ -98,6 +101,7 @@ impl<'a> Values<'a> {
 
     fn note<K: Kind>(&mut self, key: String, value: Option<toml::Value>, origin: Option<String>) {
         let value = value.map(|value| value.to_string());
-        self.settings.push(Setting { key, is_secret: K::IS_SECRET, value, origin });
+        let is_masked = K::IS_SECRET && value.as_ref().is_some_and(|value| value.contains(MASK));
+        self.settings.push(Setting { key, is_secret: K::IS_SECRET, value, is_masked, origin });
     }
 }

@@ -1,7 +1,7 @@
 //! `GET /health`: how this node is, from what it knows already, so that it answers while Redis hangs.
 
 use crate::{
-    config::{Settings, mask_url},
+    config::{NodeId, Redis, Settings, mask_url},
     http::probes::head,
     hub::Hub,
 };
@@ -12,25 +12,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn routes(hub: &Hub, settings: &Settings) -> Router {
     let hub = hub.clone();
-    let redis_url = settings.redis.url.as_ref().map(|url| mask_url(url.expose()));
+    let settings = settings.clone();
     let answer = move || {
         let state = *hub.layer().status().borrow();
-        let body = body(&hub, &state, redis_url.as_deref());
+        let body = body(&hub, &state, &settings);
         async move { (head(Some(&state)), Json(body)).into_response() }
     };
     Router::new().route("/health", get(answer.clone())).route("/api/health", get(answer))
 }
 
-fn body(hub: &Hub, state: &LayerState, redis_url: Option<&str>) -> Value {
+fn body(hub: &Hub, state: &LayerState, settings: &Settings) -> Value {
     let report = hub.layer().report();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     json!({
         "status": status(hub, state),
         "version": env!("CARGO_PKG_VERSION"),
         "node": hub.node(),
+        "node_id": settings.node.id.as_ref().map(NodeId::as_str),
         "connections": hub.connections(),
         "layer": layer(state, &report.census),
-        "redis": redis(state, &report.census, redis_url),
+        "redis": redis(state, &report.census, &settings.redis),
         "data": {"groups": report.groups, "messages": report.messages, "polls": 0},
         "features": {"chat": true, "polls": false, "sse": false},
         "integrations": {"webhooks": false, "sentry": false, "otel": false},
@@ -59,16 +60,15 @@ fn layer(state: &LayerState, census: &Census) -> Value {
     })
 }
 
-fn redis(state: &LayerState, census: &Census, url: Option<&str>) -> Value {
-    let is_configured = url.is_some();
+fn redis(state: &LayerState, census: &Census, settings: &Redis) -> Value {
     let is_available = state.mode == Mode::Redis && state.health == Health::Healthy;
     let backend = census.backend.clone().unwrap_or_default();
     json!({
-        "redis_enabled": is_configured,
-        "redis_configured": is_configured,
+        "redis_enabled": settings.url_in_use().is_some(),
+        "redis_configured": settings.url.is_some(),
         "redis_available": is_available,
         "using_fallback": false,
-        "redis_url": url,
+        "redis_url": settings.url.as_ref().map(|url| mask_url(url.expose())),
         "redis_version": backend.version,
         "connected_clients": backend.clients,
         "used_memory_human": backend.memory_human,

@@ -40,10 +40,19 @@ pub(crate) enum LogError {
 ///
 /// [`LogError`] for a malformed filter, or a second call in one process.
 pub(crate) fn init(filter: Option<&str>) -> Result<(), LogError> {
-    let filter = filter.filter(|text| !text.trim().is_empty()).unwrap_or(FILTER_DEFAULT);
-    let filter = EnvFilter::builder().parse(filter).map_err(LogError::Filter)?;
+    let filter = self::filter(filter)?;
     let colour = if io::stderr().is_terminal() { Colour::Ansi } else { Colour::Plain };
     tracing::subscriber::set_global_default(subscriber(filter, colour, io::stderr)).map_err(LogError::Twice)
+}
+
+/// The filter that a text means.
+///
+/// # Errors
+///
+/// [`LogError::Filter`] for a malformed one.
+pub(crate) fn filter(text: Option<&str>) -> Result<EnvFilter, LogError> {
+    let text = text.filter(|text| !text.trim().is_empty()).unwrap_or(FILTER_DEFAULT);
+    EnvFilter::builder().parse(text).map_err(LogError::Filter)
 }
 
 fn subscriber<W>(filter: EnvFilter, colour: Colour, writer: W) -> impl Subscriber + Send + Sync

@@ -39,6 +39,7 @@ async fn every_field_has_its_name_with_redis_and_without() {
                 "integrations",
                 "layer",
                 "node",
+                "node_id",
                 "redis",
                 "status",
                 "timestamp",

@@ -5,17 +5,21 @@
 //! setting to operators; a test keeps the two together.
 
 mod auth;
+mod node;
 mod redis;
 mod server;
 
 pub use self::auth::Auth;
+pub use self::node::{Node, NodeId};
 pub use self::redis::{Prefix, Redis};
 pub use self::server::Server;
 use super::values::Values;
 
-/// Everything that can be set, checked; see [`Settings::load`].
+/// Everything that can be set, checked; see [`load`](super::load).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// The node itself.
+    pub node: Node,
     /// The node's own door.
     pub server: Server,
     /// What joins the nodes.
@@ -27,6 +31,7 @@ pub struct Settings {
 impl Settings {
     pub(super) fn read(from: &mut Values<'_>) -> Self {
         Self {
+            node: Node::read(from.section("node")),
             server: Server::read(from.section("server")),
             redis: Redis::read(from.section("redis")),
             auth: Auth::read(from.section("auth")),
@@ -34,9 +39,9 @@ impl Settings {
     }
 
     /// What is allowed and yet probably not meant, a line each, for the log.
-    pub fn warnings(&self) -> Vec<&'static str> {
+    pub(super) fn warnings(&self) -> Vec<&'static str> {
         let mut lines = Vec::new();
-        if self.auth.secret.is_none() && self.redis.url.is_some() {
+        if self.auth.secret.is_none() && self.redis.url_in_use().is_some() {
             lines.push(
                 "auth.secret is not set: guests' tokens will be known neither to other nodes nor after a restart",
             );

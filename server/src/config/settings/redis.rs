@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::kinds::{duration, secret_text, text};
+use crate::config::kinds::{duration, secret_text, switch, text};
 use crate::config::secret::RedisUrl;
 use crate::config::values::Values;
 
@@ -18,6 +18,8 @@ const PREFIX_BYTES_MAX: usize = 32;
 /// The section `[redis]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redis {
+    /// Whether Redis is used at all; false = this node stands alone, whatever `url` says.
+    pub enabled: bool,
     /// Where Redis is; none = this node stands alone, which is not a failure.
     pub url: Option<RedisUrl>,
     /// How long a sender, or somebody who joins, waits for Redis before being told `unavailable`; 10 ms to 10 s.
@@ -34,10 +36,16 @@ impl Redis {
     pub(super) fn read(from: &mut Values<'_>) -> Self {
         let deadlines = DEADLINE_MIN..=DEADLINE_MAX;
         Self {
+            enabled: from.value("enabled", switch(), true),
             url: from.optional("url", secret_text()),
             deadline: from.value("deadline", duration(deadlines), Duration::from_millis(250)),
             prefix: from.value("prefix", text(), Prefix("palabre".into())),
         }
+    }
+
+    /// Where Redis is, if it is to be used.
+    pub fn url_in_use(&self) -> Option<&RedisUrl> {
+        self.url.as_ref().filter(|_| self.enabled)
     }
 }
 

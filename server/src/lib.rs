@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 mod connection;
 pub mod consumer;
+mod descriptors;
 pub mod http;
 mod hub;
 mod layers;

@@ -25,8 +25,22 @@ impl HubProcess {
 
     /// As [`Self::start`], with environment variables besides: for secrets, which have no argument.
     pub async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::run(Command::new(binary()), args, env).await
+    }
+
+    /// Starts one that may have so many descriptors, with these environment variables.
+    pub async fn start_limited(descriptors: usize, env: &[(&str, &str)]) -> Self {
+        Self::run(limited("-n", descriptors), &[], env).await
+    }
+
+    /// Starts one that has so many descriptors, and may raise that itself.
+    pub async fn start_soft_limited(descriptors: usize) -> Self {
+        Self::run(limited("-Sn", descriptors), &[], &[]).await
+    }
+
+    async fn run(command: Command, args: &[&str], env: &[(&str, &str)]) -> Self {
         let folder = Folder::new("hub");
-        let process = spawn(&folder, args, env);
+        let process = spawn(command, &folder, args, env);
         let mut hub = Self { process, addr: SocketAddr::from(([127, 0, 0, 1], 0)), folder };
         hub.addr = until("the hub listens", async || hub.listens_on()).await;
         hub
@@ -110,7 +124,7 @@ impl Ended {
     /// Runs one with these arguments and environment variables, as [`HubProcess::start_with`] does, to its end.
     pub async fn of(args: &[&str], env: &[(&str, &str)]) -> Self {
         let folder = Folder::new("ended");
-        let mut process = Running(spawn(&folder, args, env));
+        let mut process = Running(spawn(Command::new(binary()), &folder, args, env));
         let code = ended(&mut process.0).await.code();
         Self { code, stdout: written(&folder, "stdout"), stderr: written(&folder, "stderr") }
     }
@@ -125,9 +139,15 @@ impl Drop for Running {
     }
 }
 
-/// Starts the binary in a folder, where its output goes as well.
-fn spawn(folder: &Folder, args: &[&str], env: &[(&str, &str)]) -> Child {
-    let mut command = Command::new(binary());
+/// The binary under a limit that a shell sets: `-n` for good, `-Sn` until it is raised.
+fn limited(which: &str, descriptors: usize) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {which} {descriptors}; exec \"$0\" \"$@\"")]).arg(binary());
+    shell
+}
+
+/// Starts the binary, by this command, in a folder, where its output goes as well.
+fn spawn(mut command: Command, folder: &Folder, args: &[&str], env: &[(&str, &str)]) -> Child {
     for (name, _) in std::env::vars_os() {
         // Settings of whoever runs the tests would be found before the tests' own.
         let name = name.to_string_lossy().into_owned();

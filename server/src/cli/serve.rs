@@ -3,7 +3,7 @@
 use crate::{
     chat::{self, Chat},
     config::{self, Flags, Loaded, environment},
-    http,
+    descriptors, http,
     hub::Hub,
     layers, listen, observe,
     people::GuestGate,
@@ -28,6 +28,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     // The port comes first: a node that cannot listen must not touch Redis.
     let listen = settings.server.listen;
     let listener = listen::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    descriptors::raise();
     let mut builder = Hub::builder(layers::layer(&settings)?);
     if let Some(workers) = settings.server.workers {
         builder = builder.workers(workers);

@@ -99,3 +99,32 @@ async fn several_nodes_without_a_secret_are_warned_once() {
     let hub = HubProcess::start_with(&["--redis-url", &url], &secret).await;
     assert!(!hub.stderr().contains("auth.secret"), "{}", hub.stderr());
 }
+
+/// How many descriptors a process has, and how many it may raise that to.
+fn descriptors(hub: &HubProcess) -> (u64, u64) {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", hub.pid())).expect("the hub runs");
+    let line =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("files are limited");
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+#[tokio::test]
+async fn it_takes_all_the_descriptors_that_it_may_have() {
+    let hub = HubProcess::start_soft_limited(300).await;
+    let (soft, hard) = descriptors(&hub);
+    assert!(soft == hard && soft > 300, "{soft} of {hard}");
+    assert!(hub.stderr().contains(&format!("limit={soft}")), "{}", hub.stderr());
+}
+
+#[tokio::test]
+async fn few_descriptors_are_warned_of_with_what_to_set() {
+    let hub = HubProcess::start_limited(300, &[]).await;
+    assert_eq!(descriptors(&hub), (300, 300));
+    let log = hub.stderr();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("descriptors.few")).collect();
+    let says =
+        |line: &str| line.contains(" WARN ") && line.contains("limit=300") && line.contains("LimitNOFILE");
+    assert!(matches!(warnings[..], [warning] if says(warning)), "{log}");
+    Client::connect(hub.addr()).await.hello("Ana").await;
+}

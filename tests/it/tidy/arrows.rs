@@ -10,7 +10,7 @@ use super::source::{Source, expand, is_ident, line_at, named};
 const CHAIN: &[&str] =
     &["cli", "http", "hub", "pool", "listen", "connection", "consumer", "worker", "socket"];
 /// What everybody in the server may name, and what names nothing of it.
-const LEAVES: &[&str] = &["config", "observe", "position", "state", "standing"];
+const LEAVES: &[&str] = &["config", "descriptors", "observe", "position", "state", "standing"];
 /// What is mounted on a hub like anybody's own: may name `consumer`, is named by [`NAMES_APPLICATIONS`] alone.
 const APPLICATIONS: &[&str] = &["chat", "polls", "people", "outward"];
 const NAMES_APPLICATIONS: &[&str] = &["server/src/cli/serve.rs", "server/src/http/"];

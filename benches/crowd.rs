@@ -1,6 +1,6 @@
 //! Many clients in one thread: connected, greeted, and listened to through one epoll and one read buffer.
 //!
-//! [`Crowd::gather`] brings every client to where it takes part; [`Crowd::turn`] waits once, reads what has come and
+//! [`Crowd::fill`] brings clients to where they take part; [`Crowd::turn`] waits once, reads what has come and
 //! hands over each text frame in place. Pings of either kind are answered here. What the frames mean for a
 //! measurement is the caller's.
 
@@ -18,8 +18,9 @@ use crate::speech::{self, Ear, Kind};
 use crate::start::{self, START, Start};
 use crate::{cpu, wire};
 
-/// Clients between their handshake and their last greeting; below a small listen backlog.
-const ARRIVING_MAX: usize = 64;
+/// Clients between their handshake and their last greeting, where nothing else is asked for; below a small listen
+/// backlog.
+pub const AT_ONCE: usize = 64;
 /// One read takes all that one socket has, even when it was held up for a while.
 const BUFFER_BYTES: usize = 256 << 10;
 const EVENTS_MAX: usize = 1_024;
@@ -49,8 +50,12 @@ pub struct Crowd {
     entrance: Entrance,
     ready: usize,
     refusal: Option<String>,
+    /// The first client of those that were let in last, by which the crowd knows how their server's layer is.
+    witness: usize,
     healthy: bool,
     started: bool,
+    /// Lengths of the first `welcome` and the first `joined` on the wire.
+    pub greetings: [usize; 2],
     /// Recognises frames; shared, as all clients receive frames of the same forms.
     ear: Ear,
     /// The clock of all times in this run.
@@ -58,49 +63,69 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Connects `count` clients and waits until all of them take part, and until the hub calls its layer healthy.
+    /// A crowd of nobody.
+    ///
+    /// # Errors
+    ///
+    /// When there is no epoll.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_MAX),
+            clients: Vec::new(),
+            buffer: vec![0; BUFFER_BYTES],
+            entrance: Entrance::Limit,
+            ready: 0,
+            refusal: None,
+            witness: 0,
+            healthy: false,
+            started: false,
+            greetings: [0; 2],
+            ear: Ear::default(),
+            clock: Clock::start(),
+        })
+    }
+
+    /// Connects `count` clients more, `at_once` of them on their way in at any time, and waits until all of them take
+    /// part, and until the hub calls its layer healthy.
     ///
     /// # Errors
     ///
     /// When the shell allows too few open files, a client is refused or closed, or none gets any further for 15 s.
-    pub fn gather(address: SocketAddr, count: u32, entrance: Entrance) -> Result<Self> {
-        cpu::ensure_files(count)?;
-        let mut crowd = Self {
-            poll: Poll::new()?,
-            events: Events::with_capacity(EVENTS_MAX),
-            clients: Vec::with_capacity(count as usize),
-            buffer: vec![0; BUFFER_BYTES],
-            entrance,
-            ready: 0,
-            refusal: None,
-            healthy: entrance == Entrance::Limit,
-            started: false,
-            ear: Ear::default(),
-            clock: Clock::start(),
-        };
-        let count = count as usize;
-        let (mut last_ready, mut last_us) = (0, crowd.clock.now_us());
-        while crowd.ready < count {
-            while crowd.clients.len() < count && crowd.clients.len() - crowd.ready < ARRIVING_MAX {
-                crowd.open(address)?;
+    pub fn fill(
+        &mut self,
+        address: SocketAddr,
+        count: u32,
+        entrance: Entrance,
+        at_once: usize,
+    ) -> Result<()> {
+        self.entrance = entrance;
+        self.witness = self.clients.len();
+        self.healthy = !entrance.has_layer();
+        let count = self.clients.len() + count as usize;
+        cpu::ensure_files(u32::try_from(count).unwrap_or(u32::MAX))?;
+        let (mut last_ready, mut last_us) = (self.ready, self.clock.now_us());
+        while self.ready < count {
+            while self.clients.len() < count && self.clients.len() - self.ready < at_once {
+                self.open(address)?;
             }
-            crowd.turn(Some(Duration::from_millis(100)), |_, _, _| {})?;
-            crowd.check_arrivals()?;
-            if crowd.ready > last_ready {
-                (last_ready, last_us) = (crowd.ready, crowd.clock.now_us());
+            self.turn(Some(Duration::from_millis(100)), |_, _, _| {})?;
+            self.check_arrivals()?;
+            if self.ready > last_ready {
+                (last_ready, last_us) = (self.ready, self.clock.now_us());
             }
             ensure!(
-                crowd.clock.now_us() < last_us + ARRIVAL_DEADLINE_US,
+                self.clock.now_us() < last_us + ARRIVAL_DEADLINE_US,
                 "only {} of {count} clients came in, and none for 15 s",
-                crowd.ready
+                self.ready
             );
         }
-        let healthy_by_us = crowd.clock.now_us() + HEALTHY_DEADLINE_US;
-        while !crowd.healthy {
-            crowd.turn(Some(Duration::from_millis(100)), |_, _, _| {})?;
-            ensure!(crowd.clock.now_us() < healthy_by_us, "the hub's layer was not healthy within 30 s");
+        let healthy_by_us = self.clock.now_us() + HEALTHY_DEADLINE_US;
+        while !self.healthy {
+            self.turn(Some(Duration::from_millis(100)), |_, _, _| {})?;
+            ensure!(self.clock.now_us() < healthy_by_us, "the hub's layer was not healthy within 30 s");
         }
-        Ok(crowd)
+        Ok(())
     }
 
     fn open(&mut self, address: SocketAddr) -> Result<()> {
@@ -184,9 +209,13 @@ impl Crowd {
                         wire::put_masked(&mut pong, wire::TEXT, speech::PONG);
                         self.clients[number].send(&pong);
                     }
-                    Kind::Welcome | Kind::Layer if number == 0 => {
-                        self.healthy = speech::says_healthy(frame.text);
+                    Kind::Welcome | Kind::Layer if number == self.witness => {
+                        self.healthy |= speech::says_healthy(frame.text);
+                        if kind == Kind::Welcome && number == 0 {
+                            self.greetings[0] = frame.bytes;
+                        }
                     }
+                    Kind::Joined if number == 0 => self.greetings[1] = frame.bytes,
                     _ => {}
                 }
                 let client = &mut self.clients[number];

@@ -8,6 +8,11 @@ use crate::{speech, wire};
 pub enum Entrance {
     /// The limit program: nothing.
     Limit,
+    /// The limit program: what [`Entrance::Join`] says, which it answers without reading it.
+    LimitJoin {
+        /// How many groups there would be.
+        groups: u32,
+    },
     /// The hub: `hello`.
     Hello,
     /// The hub: `hello`, and a `join`; client `i` joins group `i % groups`.
@@ -20,7 +25,7 @@ pub enum Entrance {
 impl Entrance {
     pub(crate) fn path(self) -> &'static str {
         match self {
-            Self::Limit => "/",
+            Self::Limit | Self::LimitJoin { .. } => "/",
             Self::Hello | Self::Join { .. } => "/ws",
         }
     }
@@ -31,11 +36,16 @@ impl Entrance {
         if self != Self::Limit {
             wire::put_masked(&mut greeting, wire::TEXT, &speech::hello());
         }
-        if let Self::Join { groups } = self {
+        if let Self::Join { groups } | Self::LimitJoin { groups } = self {
             let group = u32::try_from(number % groups as usize).expect("a remainder of a u32 fits one");
             wire::put_masked(&mut greeting, wire::TEXT, &speech::join(group));
         }
         greeting
+    }
+
+    /// Whether there is a layer that has to be healthy first.
+    pub(crate) fn has_layer(self) -> bool {
+        matches!(self, Self::Hello | Self::Join { .. })
     }
 
     /// Where a client stands when it has said its greeting.
@@ -43,7 +53,7 @@ impl Entrance {
         match self {
             Self::Limit => Stage::Ready,
             Self::Hello => Stage::Greeting(1),
-            Self::Join { .. } => Stage::Greeting(2),
+            Self::Join { .. } | Self::LimitJoin { .. } => Stage::Greeting(2),
         }
     }
 }

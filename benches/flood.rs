@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::crowd::{Crowd, Heard};
+use crate::crowd::{AT_ONCE, Crowd, Heard};
 use crate::entrance::Entrance;
 use crate::histogram::Histogram;
 use crate::speech::{self, Kind};
@@ -54,7 +54,8 @@ impl Flood {
     ///
     /// When a client is not let in, or the hub breaks the protocol.
     pub fn run(&self) -> Result<Value> {
-        let mut crowd = Crowd::gather(self.hub, self.bystanders + 1, Entrance::Hello)?;
+        let mut crowd = Crowd::new()?;
+        crowd.fill(self.hub, self.bystanders + 1, Entrance::Hello, AT_ONCE)?;
         crowd.wait_for_start(|_, _, _| {})?;
 
         let mut frame = Vec::new();

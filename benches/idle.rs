@@ -1,13 +1,14 @@
 //! Many sockets that said who they are, joined a group of ten, and then say nothing.
 //!
-//! Whoever measures reads the hub's memory before this program starts and once more after `ready`.
+//! Whoever measures reads the server's figures before this program starts and once more after `ready`: its memory, for
+//! what an idle socket weighs, or its CPU time, for what an arrival costs.
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::crowd::Crowd;
+use crate::crowd::{AT_ONCE, Crowd};
 use crate::entrance::Entrance;
 
 const GROUP_MEMBERS: u32 = 10;
@@ -16,11 +17,17 @@ const GROUP_MEMBERS: u32 = 10;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Idle {
     /// Address of a hub.
+    #[arg(long, required_unless_present = "limit", conflicts_with = "limit")]
+    pub hub: Option<SocketAddr>,
+    /// Address of a limit program that gives answers.
     #[arg(long)]
-    pub hub: SocketAddr,
+    pub limit: Option<SocketAddr>,
     /// How many sockets.
     #[arg(long)]
     pub sockets: u32,
+    /// How many of them are on their way in at any time.
+    #[arg(long, default_value_t = AT_ONCE)]
+    pub at_once: usize,
 }
 
 impl Idle {
@@ -28,12 +35,27 @@ impl Idle {
     ///
     /// # Errors
     ///
-    /// When a client is not let in, or the hub breaks the protocol.
+    /// When a client is not let in, or the server breaks the protocol.
     pub fn run(&self) -> Result<Value> {
-        ensure!(self.sockets > 0, "an idle crowd has at least one socket");
+        ensure!(self.sockets > 0 && self.at_once > 0, "an idle crowd has at least one socket");
         let groups = self.sockets.div_ceil(GROUP_MEMBERS);
-        let mut crowd = Crowd::gather(self.hub, self.sockets, Entrance::Join { groups })?;
+        let (address, entrance) = match (self.hub, self.limit) {
+            (Some(hub), _) => (hub, Entrance::Join { groups }),
+            (None, Some(limit)) => (limit, Entrance::LimitJoin { groups }),
+            (None, None) => bail!("either --hub or --limit"),
+        };
+        let mut crowd = Crowd::new()?;
+        let start_us = crowd.clock.now_us();
+        crowd.fill(address, self.sockets, entrance, self.at_once)?;
+        let seconds = (crowd.clock.now_us() - start_us) as f64 / 1e6;
         crowd.wait_for_start(|_, _, _| {})?;
-        Ok(json!({ "sockets": self.sockets, "closed": crowd.closed() }))
+        let [welcome_bytes, joined_bytes] = crowd.greetings;
+        Ok(json!({
+            "sockets": self.sockets,
+            "closed": crowd.closed(),
+            "seconds": seconds,
+            "welcome_bytes": welcome_bytes,
+            "joined_bytes": joined_bytes,
+        }))
     }
 }

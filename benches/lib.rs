@@ -33,5 +33,6 @@ mod tally;
 // The report: processes, one measurement, all of them.
 pub mod measure;
 pub mod program;
+pub mod redis;
 pub mod sizes;
 pub mod table;

@@ -11,11 +11,11 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::cpu;
-use crate::crowd::{Crowd, Heard};
+use crate::crowd::{AT_ONCE, Crowd, Heard};
 use crate::entrance::Entrance;
 use crate::histogram::Histogram;
 use crate::marker::{MARKER_BYTES, Marker};
-use crate::plan::{Plan, Source};
+use crate::plan::{Plan, Shape, Source};
 use crate::speech::{self, Ear, Kind};
 use crate::tally::Tally;
 use crate::wire;
@@ -34,6 +34,9 @@ pub struct Load {
     /// Address of the limit program; members only receive.
     #[arg(long)]
     pub limit: Option<SocketAddr>,
+    /// Address of another hub, where whoever speaks in a fan-out is: the members only receive.
+    #[arg(long, requires = "hub")]
+    pub speaker: Option<SocketAddr>,
     /// What is sent.
     #[command(flatten)]
     pub plan: Plan,
@@ -45,6 +48,8 @@ pub struct Load {
 /// What came in.
 #[derive(Debug)]
 struct Receipts {
+    /// Members; a client beyond them speaks elsewhere, and what it hears there is not counted.
+    members: usize,
     tally: Tally,
     latency: Histogram,
     /// How many deliveries had which length on the wire.
@@ -73,7 +78,12 @@ impl Load {
             (None, Some(limit)) => (limit, Source::Limit, Entrance::Limit),
             (None, None) => anyhow::bail!("either --hub or --limit"),
         };
-        let mut crowd = Crowd::gather(address, plan.sockets(), entrance)?;
+        ensure!(self.speaker.is_none() || plan.shape == Shape::Fanout, "only a fan-out has one speaker");
+        let mut crowd = Crowd::new()?;
+        crowd.fill(address, plan.sockets(), entrance, AT_ONCE)?;
+        if let Some(speaker) = self.speaker {
+            crowd.fill(speaker, 1, entrance, AT_ONCE)?;
+        }
         let mut receipts = Receipts::new(plan, source);
         crowd.wait_for_start(|ear, client, heard| receipts.take(ear, client, heard))?;
 
@@ -112,7 +122,8 @@ impl Load {
                 speech::chat_send(&mut text, sender % plan.groups, &marker, self.text_bytes);
                 frame.clear();
                 wire::put_masked(&mut frame, wire::TEXT, &text);
-                crowd.send(sender as usize, &frame);
+                let client = if self.speaker.is_some() { plan.sockets() } else { sender };
+                crowd.send(client as usize, &frame);
             }
             sent = due;
             let wait = plan.until_due(sent, crowd.clock.now_us() - start_us);
@@ -125,6 +136,7 @@ impl Load {
 impl Receipts {
     fn new(plan: &Plan, source: Source) -> Self {
         Self {
+            members: plan.sockets() as usize,
             tally: Tally::new(plan, source),
             latency: Histogram::default(),
             lengths: HashMap::new(),
@@ -137,6 +149,7 @@ impl Receipts {
 
     fn take(&mut self, ear: &mut Ear, client: usize, heard: &Heard<'_>) {
         match heard.kind {
+            Kind::Message if client >= self.members => {}
             Kind::Message => {
                 let Some(marker) = ear.marker(heard.text) else {
                     self.tally.foreign += 1;

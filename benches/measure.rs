@@ -1,4 +1,4 @@
-//! One measurement: start a server and a swarm, read the server's figures at the right moments, stop both.
+//! One measurement: start the servers and a swarm, read the servers' figures at the right moments, stop all.
 //!
 //! A server's CPU time is read from outside when the swarm says `ready` and again when it has printed its figures:
 //! the same way for the hub and for the limit, so what the method gets wrong it gets wrong for both.
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::cpu;
 use crate::plan::Plan;
 use crate::program::Program;
+use crate::redis::Redis;
 
 const START_DEADLINE: Duration = Duration::from_secs(15);
 /// Ten thousand clients come in within it, at five hundred a second.
@@ -33,16 +34,25 @@ pub struct Bench {
     pub limit: PathBuf,
     /// The load.
     pub swarm: PathBuf,
-    /// Handed on to the hub.
-    pub redis_url: Option<String>,
+    /// For the measurements that need one.
+    pub redis_server: PathBuf,
     /// Further arguments of `palabre serve`.
     pub hub_args: Vec<String>,
 }
 
-/// What one server cost under one load.
+/// How the limit writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// Each message to each socket by itself.
+    Plain,
+    /// All that is due in one write a socket.
+    Coalesced,
+}
+
+/// What servers cost under one load.
 #[derive(Debug, Clone)]
 pub struct Side {
-    /// CPU seconds of the server for a million deliveries.
+    /// CPU seconds of the servers for a million deliveries.
     pub cpu_per_million: f64,
     /// CPU seconds of the load for a million deliveries.
     pub swarm_per_million: f64,
@@ -50,13 +60,22 @@ pub struct Side {
     pub swarm: Value,
 }
 
-/// The hub and the limit under one load, one after the other.
+/// Two costs under one load, taken one right after the other.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// The hub.
+    /// What is looked at.
     pub hub: Side,
-    /// The limit, with frames of the length that the hub had sent.
-    pub limit: Side,
+    /// What it is held against.
+    pub beside: Side,
+}
+
+/// What arrivals cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Storm {
+    /// CPU microseconds of the server for each client that connected, said hello and joined.
+    pub cpu_us: f64,
+    /// Clients let in a second.
+    pub per_second: f64,
 }
 
 impl Side {
@@ -86,54 +105,102 @@ impl Side {
             .all(|name| self.count(name) == 0)
     }
 
+    /// Deliveries a second, from the first message to the last delivery.
+    #[must_use]
+    pub fn per_second(&self) -> f64 {
+        self.count("deliveries") as f64 / self.swarm["seconds"].as_f64().unwrap_or(f64::INFINITY)
+    }
+
     fn json(&self) -> Value {
         json!({ "cpu_per_million": self.cpu_per_million, "swarm": self.swarm })
     }
 }
 
 impl Pair {
-    /// How many times the limit's cost the hub's is.
+    /// How many times the other's cost the hub's is.
     #[must_use]
     pub fn ratio(&self) -> f64 {
-        self.hub.cpu_per_million / self.limit.cpu_per_million
+        self.hub.cpu_per_million / self.beside.cpu_per_million
     }
 
     /// The figures for a machine.
     #[must_use]
     pub fn json(&self) -> Value {
-        json!({ "ratio": self.ratio(), "hub": self.hub.json(), "limit": self.limit.json() })
+        json!({ "ratio": self.ratio(), "hub": self.hub.json(), "beside": self.beside.json() })
     }
 }
 
 impl Bench {
-    /// Runs the hub, then the limit with frames of the hub's length, under `plan`.
+    /// The hub by itself, then the limit with frames of the hub's length.
     ///
     /// # Errors
     ///
     /// When a program fails, or the hub delivers nothing.
-    pub fn pair(&self, plan: &Plan) -> Result<Pair> {
-        let hub = self.hub_under(plan).context("the hub under load")?;
-        let limit = self.limit_under(plan, hub.count("frame_bytes")).context("the limit under load")?;
-        Ok(Pair { hub, limit })
+    pub fn beside_limit(&self, plan: &Plan, writes: Writes) -> Result<Pair> {
+        let hub = self.hub_under(plan)?;
+        let beside = self.limit_under(plan, hub.count("frame_bytes"), writes)?;
+        Ok(Pair { hub, beside })
     }
 
-    fn hub_under(&self, plan: &Plan) -> Result<Side> {
-        let (hub, address) = self.start_hub()?;
+    /// The node of the members of a group whose speaker is on another node, beside a node that has them all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bench::beside_limit`].
+    pub fn remote_beside_single(&self, plan: &Plan) -> Result<Pair> {
+        let redis = Redis::start(&self.redis_server)?;
+        let (speaker, elsewhere) = self.start_hub(Some(redis.url()))?;
+        let (members, address) = self.start_hub(Some(redis.url()))?;
         let mut command = self.swarm_command("load", "--hub", address);
-        let mut swarm = Program::start(command.args(plan.flags()))?;
-        swarm.line("ready", GATHER_DEADLINE)?;
-        let before = cpu::cpu_seconds(hub.pid())?;
-        swarm.begin()?;
-        let figures = figures(&swarm, run_deadline(plan))?;
-        let cpu_seconds = cpu::cpu_seconds(hub.pid())? - before;
-        swarm.finish(STOP_DEADLINE)?;
-        hub.stop(STOP_DEADLINE)?;
-        Side::new(cpu_seconds, figures)
+        command.args(["--speaker", &elsewhere.to_string()]).args(plan.flags());
+        let hub = run_on_hub(&mut command, plan, &[members.pid()]).context("two nodes under load")?;
+        members.stop(STOP_DEADLINE)?;
+        speaker.stop(STOP_DEADLINE)?;
+        redis.stop()?;
+        Ok(Pair { hub, beside: self.hub_under(plan)? })
     }
 
-    fn limit_under(&self, plan: &Plan, frame_bytes: u64) -> Result<Side> {
+    /// A hub and its Redis together, beside a hub without.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bench::beside_limit`].
+    pub fn redis_beside_memory(&self, plan: &Plan) -> Result<Pair> {
+        let redis = Redis::start(&self.redis_server)?;
+        let (node, address) = self.start_hub(Some(redis.url()))?;
+        let mut command = self.swarm_command("load", "--hub", address);
+        let pids = [node.pid(), redis.pid()];
+        let hub = run_on_hub(command.args(plan.flags()), plan, &pids).context("the hub over Redis")?;
+        node.stop(STOP_DEADLINE)?;
+        redis.stop()?;
+        Ok(Pair { hub, beside: self.hub_under(plan)? })
+    }
+
+    /// A hub of one node under load.
+    ///
+    /// # Errors
+    ///
+    /// When a program fails, or nothing is delivered.
+    pub fn hub_under(&self, plan: &Plan) -> Result<Side> {
+        let (hub, address) = self.start_hub(None)?;
+        let mut command = self.swarm_command("load", "--hub", address);
+        let side =
+            run_on_hub(command.args(plan.flags()), plan, &[hub.pid()]).context("the hub under load")?;
+        hub.stop(STOP_DEADLINE)?;
+        Ok(side)
+    }
+
+    /// The limit under load.
+    ///
+    /// # Errors
+    ///
+    /// When a program fails.
+    pub fn limit_under(&self, plan: &Plan, frame_bytes: u64, writes: Writes) -> Result<Side> {
         let mut command = Command::new(&self.limit);
         command.args(["--frame-bytes", &frame_bytes.to_string()]).args(plan.flags());
+        if writes == Writes::Coalesced {
+            command.arg("--coalesce");
+        }
         let mut limit = Program::start(&mut command)?;
         let address = limit.line("listening on ", START_DEADLINE)?.parse().context("the limit's address")?;
         let mut command = self.swarm_command("load", "--limit", address);
@@ -143,12 +210,36 @@ impl Bench {
         swarm.begin()?;
         let before = cpu::cpu_seconds(limit.pid())?;
         limit.begin()?;
-        let figures = figures(&swarm, run_deadline(plan))?;
+        let figures = figures(&swarm, run_deadline(plan)).context("the limit under load")?;
         // The limit ends when the swarm has; its times can be read until it is waited for.
         let cpu_seconds = cpu::cpu_seconds(limit.pid())? - before;
         swarm.finish(STOP_DEADLINE)?;
         limit.finish(STOP_DEADLINE)?;
         Side::new(cpu_seconds, figures)
+    }
+
+    /// `sockets` clients connect, say hello and join a group of ten, `at_once` of them at any time: at the hub, and at
+    /// the limit, which answers with frames of the same lengths.
+    ///
+    /// # Errors
+    ///
+    /// When a program fails, or a single client is not let in.
+    pub fn storm(&self, sockets: u32, at_once: u32) -> Result<(Storm, Storm)> {
+        let (sockets, at_once) = (sockets.to_string(), at_once.to_string());
+        let flags = ["--sockets", &sockets, "--at-once", &at_once];
+        let (hub, address) = self.start_hub(None)?;
+        let mut command = self.swarm_command("idle", "--hub", address);
+        let (ours, swarm) = arrivals(command.args(flags), hub.pid()).context("a storm on the hub")?;
+        hub.stop(STOP_DEADLINE)?;
+
+        let answers = format!("{},{}", swarm["welcome_bytes"], swarm["joined_bytes"]);
+        let mut command = Command::new(&self.limit);
+        let plan = ["--shape", "groups", "--groups", "1", "--members", &sockets, "--rate", "1"];
+        let limit = Program::start(command.args(["--frame-bytes", "200", "--answers", &answers]).args(plan))?;
+        let address = limit.line("listening on ", START_DEADLINE)?.parse().context("the limit's address")?;
+        let mut command = self.swarm_command("idle", "--limit", address);
+        let (its, _) = arrivals(command.args(flags), limit.pid()).context("a storm on the limit")?;
+        Ok((ours, its))
     }
 
     /// Has one client send `frames` one-byte messages while others ask; gives the swarm's figures.
@@ -157,7 +248,7 @@ impl Bench {
     ///
     /// When a program fails.
     pub fn flood(&self, frames: u64) -> Result<Value> {
-        let (hub, address) = self.start_hub()?;
+        let (hub, address) = self.start_hub(None)?;
         let mut command = self.swarm_command("flood", "--hub", address);
         let mut swarm = Program::start(command.args(["--frames", &frames.to_string()]))?;
         swarm.line("ready", GATHER_DEADLINE)?;
@@ -174,7 +265,7 @@ impl Bench {
     ///
     /// When a program fails.
     pub fn idle_kib(&self, sockets: u32) -> Result<f64> {
-        let (hub, address) = self.start_hub()?;
+        let (hub, address) = self.start_hub(None)?;
         let before = cpu::resident_kib(hub.pid())?;
         let mut command = self.swarm_command("idle", "--hub", address);
         let mut swarm = Program::start(command.args(["--sockets", &sockets.to_string()]))?;
@@ -187,10 +278,10 @@ impl Bench {
         Ok(after.saturating_sub(before) as f64 / f64::from(sockets))
     }
 
-    fn start_hub(&self) -> Result<(Program, SocketAddr)> {
+    fn start_hub(&self, redis_url: Option<&str>) -> Result<(Program, SocketAddr)> {
         let mut command = Command::new(&self.palabre);
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(&self.hub_args);
-        if let Some(url) = &self.redis_url {
+        if let Some(url) = redis_url {
             command.args(["--redis-url", url]);
         }
         // What is measured is what the flags say, not what the shell happens to carry.
@@ -210,6 +301,34 @@ impl Bench {
         command.args([work, target, &address.to_string()]);
         command
     }
+}
+
+/// Runs a swarm to its end; the cost is that of the processes `servers` together.
+fn run_on_hub(command: &mut Command, plan: &Plan, servers: &[u32]) -> Result<Side> {
+    let cpu_seconds = || servers.iter().map(|pid| cpu::cpu_seconds(*pid)).sum::<Result<f64>>();
+    let mut swarm = Program::start(command)?;
+    swarm.line("ready", GATHER_DEADLINE)?;
+    let before = cpu_seconds()?;
+    swarm.begin()?;
+    let figures = figures(&swarm, run_deadline(plan))?;
+    let spent = cpu_seconds()? - before;
+    swarm.finish(STOP_DEADLINE)?;
+    Side::new(spent, figures)
+}
+
+/// Has a swarm come in, and then go; the cost is read while all are in.
+fn arrivals(command: &mut Command, server: u32) -> Result<(Storm, Value)> {
+    let before = cpu::cpu_seconds(server)?;
+    let mut swarm = Program::start(command)?;
+    swarm.line("ready", GATHER_DEADLINE)?;
+    let spent = cpu::cpu_seconds(server)? - before;
+    swarm.begin()?;
+    let figures = figures(&swarm, RUN_DEADLINE)?;
+    swarm.finish(STOP_DEADLINE)?;
+    let sockets = figures["sockets"].as_f64().unwrap_or(f64::NAN);
+    let seconds = figures["seconds"].as_f64().unwrap_or(f64::NAN);
+    ensure!(figures["closed"] == 0, "clients were closed: {figures}");
+    Ok((Storm { cpu_us: spent * 1e6 / sockets, per_second: sockets / seconds }, figures))
 }
 
 fn run_deadline(plan: &Plan) -> Duration {

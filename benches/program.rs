@@ -72,22 +72,35 @@ impl Program {
     ///
     /// When the child ends, or `deadline` passes, without such a line.
     pub fn line(&self, prefix: &str, deadline: Duration) -> Result<String> {
+        self.find(|line| line.strip_prefix(prefix).map(str::to_owned), prefix, deadline)
+    }
+
+    /// Waits for the next line that has `part` in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Program::line`].
+    pub fn says(&self, part: &str, deadline: Duration) -> Result<()> {
+        self.find(|line| line.contains(part).then_some(()), part, deadline)
+    }
+
+    fn find<T>(&self, wanted: impl Fn(&str) -> Option<T>, what: &str, deadline: Duration) -> Result<T> {
         let clock = Clock::start();
         let start_us = clock.now_us();
         loop {
             let left = deadline.saturating_sub(Duration::from_micros(clock.now_us() - start_us));
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
-                    if let Some(rest) = line.strip_prefix(prefix) {
-                        return Ok(rest.to_owned());
+                    if let Some(found) = wanted(&line) {
+                        return Ok(found);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(self.failed(&format!("did not say {prefix:?} within {deadline:?}")));
+                    return Err(self.failed(&format!("did not say {what:?} within {deadline:?}")));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     self.hear_out();
-                    return Err(self.failed(&format!("ended before it said {prefix:?}")));
+                    return Err(self.failed(&format!("ended before it said {what:?}")));
                 }
             }
         }

@@ -13,12 +13,19 @@ pub struct Sizes {
     pub flood_frames: u64,
     /// Sockets that do nothing.
     pub idle_sockets: u32,
-    fanout: Load,
-    groups: Load,
+    /// Sockets of a storm, and how many are on their way in at any time.
+    pub storm: (u32, u32),
+    /// One group, few messages: what a delivery costs by itself.
+    pub fanout: Load,
+    /// One group, more messages than can be written one by one.
+    pub pressure: Load,
+    /// Many small groups.
+    pub groups: Load,
 }
 
+/// One load.
 #[derive(Debug, Clone, Copy)]
-struct Load {
+pub struct Load {
     groups: u32,
     members: u32,
     rate: u32,
@@ -32,8 +39,10 @@ impl Sizes {
             runs: 3,
             seconds: 10,
             flood_frames: 1_000_000,
-            idle_sockets: 5_000,
+            idle_sockets: 10_000,
+            storm: (5_000, 500),
             fanout: Load { groups: 1, members: 1_000, rate: 50 },
+            pressure: Load { groups: 1, members: 1_000, rate: 700 },
             groups: Load { groups: 1_000, members: 5, rate: 5_000 },
         }
     }
@@ -46,18 +55,32 @@ impl Sizes {
             seconds: 2,
             flood_frames: 20_000,
             idle_sockets: 200,
+            storm: (400, 100),
             fanout: Load { groups: 1, members: 100, rate: 50 },
+            pressure: Load { groups: 1, members: 100, rate: 500 },
             groups: Load { groups: 100, members: 5, rate: 500 },
         }
     }
+}
 
-    /// The load of this form.
+impl Load {
+    /// The same load at another rate.
     #[must_use]
-    pub fn plan(&self, shape: Shape) -> Plan {
-        let Load { groups, members, rate } = match shape {
-            Shape::Fanout => self.fanout,
-            Shape::Groups => self.groups,
-        };
-        Plan { shape, members, groups, rate, seconds: self.seconds }
+    pub fn at(self, rate: u32) -> Self {
+        Self { rate, ..self }
+    }
+
+    /// Messages a second.
+    #[must_use]
+    pub fn rate(self) -> u32 {
+        self.rate
+    }
+
+    /// This load for so long.
+    #[must_use]
+    pub fn plan(self, seconds: u32) -> Plan {
+        let Self { groups, members, rate } = self;
+        let shape = if groups == 1 { Shape::Fanout } else { Shape::Groups };
+        Plan { shape, members, groups, rate, seconds }
     }
 }

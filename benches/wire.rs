@@ -115,6 +115,18 @@ pub fn head_bytes(payload_bytes: usize) -> usize {
     }
 }
 
+/// The length of the client's frame that `bytes` begin with, head and mask included, as far as its head is there; the
+/// frame itself may be cut.
+#[must_use]
+pub fn masked_bytes(bytes: &[u8]) -> Option<usize> {
+    let payload = match *bytes.get(1)? & 0x7f {
+        126 => usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
+        127 => usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?,
+        short => usize::from(short),
+    };
+    Some(head_bytes(payload) + MASK.len() + payload)
+}
+
 /// A frame of the server, in place.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -181,6 +193,16 @@ mod tests {
             bytes.extend_from_slice(b"\x81\x05more");
             let read = frame(&bytes).unwrap().unwrap();
             assert_eq!((read.opcode, read.payload.len(), read.bytes), (TEXT, length, whole));
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_masked_frame_stands_in_its_head() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let mut bytes = Vec::new();
+            put_masked(&mut bytes, TEXT, &vec![b'x'; length]);
+            assert_eq!(masked_bytes(&bytes), Some(bytes.len()), "{length}");
+            assert_eq!(masked_bytes(&bytes[..1]), None);
         }
     }
 

@@ -58,6 +58,19 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether nothing waits, and something may.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pieces.is_empty() && !self.ended
+    }
+
+    /// Takes what is left of a piece of which `written` bytes have passed an idle outbox by.
+    pub(crate) fn go_on(&mut self, mut piece: Bytes, written: usize) {
+        piece.advance(written);
+        self.begun = written > 0;
+        self.bytes = piece.len();
+        self.pieces.push_back(piece);
+    }
+
     /// Drops what has not been begun, and ends with `frame`: room for a last word is always made.
     pub(crate) fn end_with(&mut self, frame: Bytes) {
         self.pieces.truncate(usize::from(self.begun));
@@ -176,6 +189,21 @@ mod tests {
         };
         let (got, ()) = tokio::join!(read, write);
         assert!(got == expected, "{} bytes differ", expected.len());
+    }
+
+    #[tokio::test]
+    async fn what_passed_an_idle_outbox_by_in_part_is_gone_on_with_and_never_cut() {
+        let (stream, mut client) = pair().await;
+        let mut outbox = Outbox::default();
+        assert!(outbox.is_idle());
+        outbox.go_on(Bytes::from_static(b"[begun]"), 3);
+        outbox.push(Bytes::from_static(b"[cut]")).unwrap();
+        outbox.end_with(Bytes::from_static(b"[end]"));
+        assert_eq!(outbox.flush(&stream).unwrap(), Flushed::All);
+        assert!(!outbox.is_idle(), "nothing may follow the last word");
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"gun][end]");
     }
 
     #[tokio::test]

@@ -5,8 +5,8 @@
 
 use crate::{
     position::on_wire,
-    socket::SocketId,
-    worker::{Worker, rooms::Room},
+    socket::{Socket, SocketId},
+    worker::{Worker, flush::Turn, rooms::Room},
 };
 use bytes::Bytes;
 use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
@@ -20,16 +20,26 @@ const PIECE_BYTES_MAX: usize = 64 << 10;
 pub(crate) const SNAPSHOT_BYTES_MAX: usize = 256 << 10;
 
 /// Neighbours of one group on their way to its members.
-#[derive(Default)]
 struct Piece {
     messages: Vec<Arc<Posted>>,
     bytes: usize,
+    /// None was handed out before in this turn.
+    is_first: bool,
 }
 
 impl Worker {
     /// Hands out `first` and whatever else waits, up to `deliveries_max`.
-    pub(super) fn deliver(self: &Rc<Self>, first: Received, mailbox: &mut Mailbox, deliveries_max: usize) {
-        let mut piece = Piece::default();
+    ///
+    /// If that is one piece, it is written at once; several are queued first, so that a member of several groups gets
+    /// them in one write.
+    pub(super) fn deliver(
+        self: &Rc<Self>,
+        first: Received,
+        mailbox: &mut Mailbox,
+        deliveries_max: usize,
+        turn: &mut Turn,
+    ) {
+        let mut piece = Piece { messages: Vec::new(), bytes: 0, is_first: true };
         let mut next = Some(first);
         for _ in 0..deliveries_max {
             match next {
@@ -50,7 +60,11 @@ impl Worker {
         if let Some(Received::Delivery(delivery)) = next {
             self.take(delivery, &mut piece);
         }
-        self.hand_out(&mut piece);
+        if piece.is_first {
+            self.give_out(&mut piece, |socket, frames| self.write_through(socket, frames, turn));
+        } else {
+            self.hand_out(&mut piece);
+        }
     }
 
     fn take(self: &Rc<Self>, delivery: Delivery, piece: &mut Piece) {
@@ -98,14 +112,19 @@ impl Worker {
     }
 
     fn hand_out(&self, piece: &mut Piece) {
+        self.give_out(piece, |socket, frames| self.push(socket, frames.clone()));
+    }
+
+    fn give_out(&self, piece: &mut Piece, give: impl FnMut(&Rc<Socket>, &Bytes)) {
         let Some(first) = piece.messages.first() else { return };
         self.with_room(&first.group, |room| {
             if !room.defer(&piece.messages) {
-                room.give_all(self, &piece.messages);
+                room.give_all(self, &piece.messages, give);
             }
         });
         piece.messages.clear();
         piece.bytes = 0;
+        piece.is_first = false;
     }
 
     /// One message by itself: to those who get it, and its position to those who do not.

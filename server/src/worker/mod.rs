@@ -17,6 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use channel_layer::{ChannelLayer, LayerState, Mailbox, Received};
+use flush::{Left, Turn};
 use palabre_protocol::{CloseCode, Drain, frame};
 use rooms::Rooms;
 use slab::Slab;
@@ -150,13 +151,14 @@ impl Worker {
                 mailbox.try_recv()
             };
             self.awake.set(true);
+            let mut turn = Turn::begin();
             match received {
                 // Only a layer that was shut down closes a mailbox.
                 Some(Received::Closed) => self.written.notified().await,
-                Some(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN),
+                Some(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN, &mut turn),
                 None => {}
             }
-            if self.flush() == flush::Left::Some {
+            if self.flush(&mut turn) == Left::Some {
                 // There is more to write: first, whoever is ready may read.
                 tokio::task::yield_now().await;
             }

@@ -87,7 +87,12 @@ impl Room {
     }
 
     /// Gives everybody some messages: joined into one piece for members, one by one to those who are held.
-    pub(super) fn give_all(&mut self, worker: &Worker, messages: &[Arc<Posted>]) {
+    pub(super) fn give_all(
+        &mut self,
+        worker: &Worker,
+        messages: &[Arc<Posted>],
+        mut give: impl FnMut(&Rc<Socket>, &Bytes),
+    ) {
         // The first who joined may have read from the history what still was in the mailbox.
         let known = messages.iter().take_while(|posted| self.has(posted.position)).count();
         let messages = &messages[known..];
@@ -102,7 +107,7 @@ impl Room {
             }
         };
         for socket in self.live.values() {
-            worker.push(socket, piece.clone());
+            give(socket, &piece);
         }
         for held in &mut self.held {
             for posted in messages {

@@ -31,6 +31,11 @@ use tokio_util::sync::CancellationToken;
 /// Arrivals taken in one go, before the owner looks at anything else.
 const ARRIVALS_A_TURN: usize = 256;
 
+/// A batch leaves at once when none has left for so long; otherwise what comes meanwhile keeps it company. Under load a
+/// round trip, a wake of every thread on its way and a write of Redis to every node are shared by several messages; without, nobody
+/// waits. A millisecond is the runtime's shortest timer.
+const BATCH_EVERY: Duration = Duration::from_millis(1);
+
 /// A link that held this long is not part of the trouble before it.
 const STABLE: Duration = Duration::from_secs(10);
 
@@ -54,6 +59,8 @@ enum Event {
     Arrived(Option<Incoming>),
     Done(Done),
     Retry,
+    /// A batch that waited for company may leave.
+    BatchDue,
     Tick,
 }
 
@@ -77,6 +84,9 @@ pub(super) struct Owner {
     retry_at: Option<Instant>,
     /// Seconds so far.
     ticks: u32,
+    /// When the last batch left, and when the next one may if it has to wait for company.
+    batch_left: Option<Instant>,
+    batch_at: Option<Instant>,
 }
 
 impl Owner {
@@ -102,6 +112,8 @@ impl Owner {
             backoff: Backoff::default(),
             retry_at: None,
             ticks: 0,
+            batch_left: None,
+            batch_at: None,
         }
     }
 
@@ -126,6 +138,7 @@ impl Owner {
                 arrived = arrival(&mut self.link) => Event::Arrived(arrived),
                 Some(done) = self.calls.next() => Event::Done(done),
                 () = at(self.retry_at) => Event::Retry,
+                () = at(self.batch_at) => Event::BatchDue,
                 () = at(ends_at) => continue,
                 _ = ticks.tick() => Event::Tick,
             };
@@ -149,6 +162,7 @@ impl Owner {
                 Event::Arrived(arrived) => self.arrived(arrived),
                 Event::Done(done) => self.done(done),
                 Event::Retry => self.connect(),
+                Event::BatchDue => self.batch_at = None,
                 Event::Tick => self.tick(),
             }
             self.pump();
@@ -359,9 +373,16 @@ impl Owner {
             self.unopened.extract_if(.., |group| !subscriptions.is_pending(group)).collect()
         };
         if groups.is_empty() {
+            let now = Instant::now();
+            let due = self.batch_left.map_or(now, |left| left + BATCH_EVERY);
+            if due > now {
+                self.batch_at = self.publisher.has_queue().then_some(due);
+                return;
+            }
             let (inbound, unopened) = (&self.inbound, &mut self.unopened);
-            let batch = self.publisher.next_batch(Instant::now(), |group| inbound.head(group), unopened);
+            let batch = self.publisher.next_batch(now, |group| inbound.head(group), unopened);
             if !batch.is_empty() {
+                self.batch_left = Some(now);
                 self.calls.publish(batch);
             } else if self.unopened.iter().any(|group| !self.subscriptions.is_pending(group)) {
                 self.open_or_publish();

@@ -31,8 +31,10 @@ mod histogram;
 mod tally;
 
 // The report: processes, one measurement, all of them.
+pub mod arrivals;
 pub mod measure;
 pub mod program;
 pub mod redis;
+pub mod rows;
 pub mod sizes;
 pub mod table;

@@ -17,13 +17,16 @@ use crate::plan::Plan;
 use crate::program::Program;
 use crate::redis::Redis;
 
-const START_DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const START_DEADLINE: Duration = Duration::from_secs(15);
 /// Ten thousand clients come in within it, at five hundred a second.
-const GATHER_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const GATHER_DEADLINE: Duration = Duration::from_secs(60);
 /// What a run may take beyond its own sending phase.
-const RUN_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const RUN_DEADLINE: Duration = Duration::from_secs(60);
 const FLOOD_DEADLINE: Duration = Duration::from_secs(300);
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Of the rate that is asked for, what has to come to pass: the last delivery is that close behind the last message.
+const HELD: f64 = 0.97;
 
 /// Where the programs are, and how the hub is started.
 #[derive(Debug)]
@@ -69,15 +72,6 @@ pub struct Pair {
     pub beside: Side,
 }
 
-/// What arrivals cost.
-#[derive(Debug, Clone, Copy)]
-pub struct Storm {
-    /// CPU microseconds of the server for each client that connected, said hello and joined.
-    pub cpu_us: f64,
-    /// Clients let in a second.
-    pub per_second: f64,
-}
-
 impl Side {
     fn new(cpu_seconds: f64, swarm: Value) -> Result<Self> {
         let deliveries = swarm["deliveries"].as_u64().unwrap_or(0);
@@ -109,6 +103,12 @@ impl Side {
     #[must_use]
     pub fn per_second(&self) -> f64 {
         self.count("deliveries") as f64 / self.swarm["seconds"].as_f64().unwrap_or(f64::INFINITY)
+    }
+
+    /// Whether the deliveries kept up with the messages.
+    #[must_use]
+    pub fn is_held(&self, plan: &Plan) -> bool {
+        self.per_second() >= HELD * f64::from(plan.rate) * f64::from(plan.members)
     }
 
     fn json(&self) -> Value {
@@ -218,30 +218,6 @@ impl Bench {
         Side::new(cpu_seconds, figures)
     }
 
-    /// `sockets` clients connect, say hello and join a group of ten, `at_once` of them at any time: at the hub, and at
-    /// the limit, which answers with frames of the same lengths.
-    ///
-    /// # Errors
-    ///
-    /// When a program fails, or a single client is not let in.
-    pub fn storm(&self, sockets: u32, at_once: u32) -> Result<(Storm, Storm)> {
-        let (sockets, at_once) = (sockets.to_string(), at_once.to_string());
-        let flags = ["--sockets", &sockets, "--at-once", &at_once];
-        let (hub, address) = self.start_hub(None)?;
-        let mut command = self.swarm_command("idle", "--hub", address);
-        let (ours, swarm) = arrivals(command.args(flags), hub.pid()).context("a storm on the hub")?;
-        hub.stop(STOP_DEADLINE)?;
-
-        let answers = format!("{},{}", swarm["welcome_bytes"], swarm["joined_bytes"]);
-        let mut command = Command::new(&self.limit);
-        let plan = ["--shape", "groups", "--groups", "1", "--members", &sockets, "--rate", "1"];
-        let limit = Program::start(command.args(["--frame-bytes", "200", "--answers", &answers]).args(plan))?;
-        let address = limit.line("listening on ", START_DEADLINE)?.parse().context("the limit's address")?;
-        let mut command = self.swarm_command("idle", "--limit", address);
-        let (its, _) = arrivals(command.args(flags), limit.pid()).context("a storm on the limit")?;
-        Ok((ours, its))
-    }
-
     /// Has one client send `frames` one-byte messages while others ask; gives the swarm's figures.
     ///
     /// # Errors
@@ -259,26 +235,7 @@ impl Bench {
         Ok(figures)
     }
 
-    /// KiB by which the hub's resident memory grows for each of `sockets` idle connections.
-    ///
-    /// # Errors
-    ///
-    /// When a program fails.
-    pub fn idle_kib(&self, sockets: u32) -> Result<f64> {
-        let (hub, address) = self.start_hub(None)?;
-        let before = cpu::resident_kib(hub.pid())?;
-        let mut command = self.swarm_command("idle", "--hub", address);
-        let mut swarm = Program::start(command.args(["--sockets", &sockets.to_string()]))?;
-        swarm.line("ready", GATHER_DEADLINE)?;
-        let after = cpu::resident_kib(hub.pid())?;
-        swarm.begin()?;
-        figures(&swarm, RUN_DEADLINE)?;
-        swarm.finish(STOP_DEADLINE)?;
-        hub.stop(STOP_DEADLINE)?;
-        Ok(after.saturating_sub(before) as f64 / f64::from(sockets))
-    }
-
-    fn start_hub(&self, redis_url: Option<&str>) -> Result<(Program, SocketAddr)> {
+    pub(crate) fn start_hub(&self, redis_url: Option<&str>) -> Result<(Program, SocketAddr)> {
         let mut command = Command::new(&self.palabre);
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(&self.hub_args);
         if let Some(url) = redis_url {
@@ -296,7 +253,7 @@ impl Bench {
         Ok((hub, address.trim_end_matches('/').parse().context("the hub's address")?))
     }
 
-    fn swarm_command(&self, work: &str, target: &str, address: SocketAddr) -> Command {
+    pub(crate) fn swarm_command(&self, work: &str, target: &str, address: SocketAddr) -> Command {
         let mut command = Command::new(&self.swarm);
         command.args([work, target, &address.to_string()]);
         command
@@ -316,27 +273,12 @@ fn run_on_hub(command: &mut Command, plan: &Plan, servers: &[u32]) -> Result<Sid
     Side::new(spent, figures)
 }
 
-/// Has a swarm come in, and then go; the cost is read while all are in.
-fn arrivals(command: &mut Command, server: u32) -> Result<(Storm, Value)> {
-    let before = cpu::cpu_seconds(server)?;
-    let mut swarm = Program::start(command)?;
-    swarm.line("ready", GATHER_DEADLINE)?;
-    let spent = cpu::cpu_seconds(server)? - before;
-    swarm.begin()?;
-    let figures = figures(&swarm, RUN_DEADLINE)?;
-    swarm.finish(STOP_DEADLINE)?;
-    let sockets = figures["sockets"].as_f64().unwrap_or(f64::NAN);
-    let seconds = figures["seconds"].as_f64().unwrap_or(f64::NAN);
-    ensure!(figures["closed"] == 0, "clients were closed: {figures}");
-    Ok((Storm { cpu_us: spent * 1e6 / sockets, per_second: sockets / seconds }, figures))
-}
-
 fn run_deadline(plan: &Plan) -> Duration {
     Duration::from_secs(plan.seconds.into()) + RUN_DEADLINE
 }
 
 /// The one line of JSON that a swarm ends with.
-fn figures(swarm: &Program, deadline: Duration) -> Result<Value> {
+pub(crate) fn figures(swarm: &Program, deadline: Duration) -> Result<Value> {
     let rest = swarm.line("{", deadline)?;
     serde_json::from_str(&format!("{{{rest}")).context("the swarm's figures")
 }

@@ -11,8 +11,10 @@ use std::{env, fs, thread};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use palabre_benches::measure::{Bench, Pair, Side, Storm, Writes};
+use palabre_benches::arrivals::Storm;
+use palabre_benches::measure::{Bench, Pair, Side, Writes};
 use palabre_benches::plan::Plan;
+use palabre_benches::rows::{HEADINGS, flood_line, row};
 use palabre_benches::sizes::{Load, Sizes};
 use palabre_benches::table::{Table, median};
 use serde_json::{Value, json};
@@ -27,29 +29,9 @@ const STORM_RATIO_MAX: f64 = 3.0;
 /// What an idle connection that has joined a group may weigh.
 const IDLE_KIB_MAX: f64 = 5.0;
 
-/// Of the rate that is asked for, what has to come to pass: the last delivery is that close behind the last message.
-const HELD: f64 = 0.97;
-
 /// By what part of itself a rate climbs until it is not held, and how often at most.
 const CLIMB_BY: u32 = 4;
 const CLIMBS_MAX: u32 = 8;
-
-const HEADINGS: [&str; 14] = [
-    "load",
-    "msg/s",
-    "beside",
-    "CPU s/M",
-    "its CPU s/M",
-    "ratio",
-    "at most",
-    "lost",
-    "out of order",
-    "duplicated",
-    "p50 µs",
-    "p99 µs",
-    "its p50 µs",
-    "its p99 µs",
-];
 
 /// Measures the hub beside the limit program.
 #[derive(Debug, Parser)]
@@ -208,7 +190,7 @@ impl Report {
                         .push(format!("{name}: not every delivery came to pass at {who}: {}", side.swarm));
                 }
             }
-            if self.judging == Judging::Costs && !is_held(&pair.hub, &plan) {
+            if self.judging == Judging::Costs && !pair.hub.is_held(&plan) {
                 self.faults
                     .push(format!("{name}: {} messages/s are too many: {}", plan.rate, pair.hub.swarm));
             }
@@ -295,11 +277,6 @@ fn bench(flags: &Flags) -> Result<Bench> {
     })
 }
 
-/// Whether the deliveries kept up with the messages.
-fn is_held(side: &Side, plan: &Plan) -> bool {
-    side.per_second() >= HELD * f64::from(plan.rate) * f64::from(plan.members)
-}
-
 /// The most deliveries a second that come in order and in time, climbing from the load's own rate; 0: not even that.
 fn highest(load: Load, seconds: u32, run: impl Fn(&Plan) -> Result<Side>) -> Result<u64> {
     let mut held = 0;
@@ -308,46 +285,11 @@ fn highest(load: Load, seconds: u32, run: impl Fn(&Plan) -> Result<Side>) -> Res
         let plan = load.at(rate).plan(seconds);
         eprintln!("pressure, {rate} messages/s …");
         let side = run(&plan)?;
-        if !(side.is_clean() && is_held(&side, &plan)) {
+        if !(side.is_clean() && side.is_held(&plan)) {
             break;
         }
         held = u64::from(rate) * u64::from(plan.members);
         rate += rate / CLIMB_BY;
     }
     Ok(held)
-}
-
-fn row(name: &str, plan: &Plan, beside: &str, ratio_max: f64, pairs: &[Pair]) -> Vec<String> {
-    let middle = |figure: &dyn Fn(&Pair) -> f64| median(pairs.iter().map(figure));
-    let sum = |count: &str| pairs.iter().map(|pair| pair.hub.count(count)).sum::<u64>().to_string();
-    let hub_us = |name: &str| middle(&|pair| pair.hub.count(name) as f64);
-    let its_us = |name: &str| middle(&|pair| pair.beside.count(name) as f64);
-    vec![
-        name.to_owned(),
-        plan.rate.to_string(),
-        beside.to_owned(),
-        format!("{:.2}", middle(&|pair| pair.hub.cpu_per_million)),
-        format!("{:.2}", middle(&|pair| pair.beside.cpu_per_million)),
-        format!("{:.2}", middle(&Pair::ratio)),
-        if ratio_max.is_finite() { format!("{ratio_max:.2}") } else { "–".to_owned() },
-        sum("lost"),
-        sum("out_of_order"),
-        sum("duplicated"),
-        format!("{:.0}", hub_us("p50_us")),
-        format!("{:.0}", hub_us("p99_us")),
-        format!("{:.0}", its_us("p50_us")),
-        format!("{:.0}", its_us("p99_us")),
-    ]
-}
-
-fn flood_line(figures: &Value) -> String {
-    let ending = match (&figures["flooder_closed"], &figures["flooder_close_code"]) {
-        (Value::Bool(true), Value::Null) => "; the flooder was cut off".to_owned(),
-        (Value::Bool(true), code) => format!("; the flooder was closed with {code}"),
-        _ => String::new(),
-    };
-    format!(
-        "flood: {} one-byte messages in {} s, {} answered; a neighbour waits {} µs at worst, p99 {} µs{ending}",
-        figures["sent"], figures["seconds"], figures["answered"], figures["max_us"], figures["p99_us"],
-    )
 }

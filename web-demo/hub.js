@@ -222,11 +222,12 @@ export class Hub extends EventTarget {
   }
 
   #restart(room, frame) {
-    const { messages = [], more = false } = frame.snapshot ?? {};
+    const { messages = [] } = frame.snapshot ?? {};
     room.reset(messages, this.user?.id);
     const first = messages[0]?.position ?? frame.position;
     if (frame.reason) room.note({ reason: frame.reason, lost: frame.lost }, first && { ...first, offset: -1 });
-    this.#caughtUp(room, frame, { messages, more });
+    // A snapshot is the latest: its `more` speaks of older ones.
+    this.#caughtUp(room, frame, { messages, more: false });
   }
 
   #caughtUp(room, { position }, { messages = [], more }) {

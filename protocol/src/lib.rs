@@ -30,8 +30,8 @@ pub use close::CloseCode;
 pub use codec::{Limits, Rejected, decode, encode};
 pub use error::{ErrorCode, Refusal};
 pub use event::{
-    Ack, CaughtUp, ChatMessage, Drain, ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong, RateLimited,
-    Reason, Settled, Snapshot, User, Welcome, joined, resync,
+    Ack, CaughtUp, ChatMessage, ChatTyping, Drain, ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong,
+    RateLimited, Reason, Settled, Snapshot, User, Welcome, history, joined, resync,
 };
 pub use place::{Placing, Position, payload, place};
-pub use request::{Hello, Join, JoinGroup, Leave, Request, Send};
+pub use request::{Hello, History, Join, JoinGroup, Leave, Request, Send, Typing};

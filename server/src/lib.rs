@@ -34,4 +34,4 @@ pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome};
 pub use hub::{Hub, HubBuilder, StartError};
 pub use layers::layer;
 pub use listen::{bind, handshake::Handshake};
-pub use worker::fanout::Texts;
+pub use worker::texts::Texts;

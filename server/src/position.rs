@@ -15,6 +15,6 @@ pub fn on_wire(position: Position) -> palabre_protocol::Position {
 ///
 /// `bad_request`: no history has the epoch zero.
 pub fn from_wire(wire: palabre_protocol::Position) -> Result<Position, Refusal> {
-    let refusal = || Refusal::new(ErrorCode::BadRequest, "`since.epoch` is none that a hub gives out");
+    let refusal = || Refusal::new(ErrorCode::BadRequest, "an `epoch` of zeros is none that a hub gives out");
     Ok(Position { epoch: Epoch::from_u64(wire.epoch).ok_or_else(refusal)?, offset: wire.offset })
 }

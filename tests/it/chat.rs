@@ -1,7 +1,9 @@
 //! Sending and receiving on one node: one order, one id a message, and no message twice.
 
 mod crowd;
+mod history;
 mod resume;
+mod typing;
 
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 const SECRET: (&str, &str) = ("PALABRE_AUTH_SECRET", "a secret of two nodes");
 
-async fn nodes<const COUNT: usize>(redis: &RedisServer) -> [HubProcess; COUNT] {
+pub(crate) async fn nodes<const COUNT: usize>(redis: &RedisServer) -> [HubProcess; COUNT] {
     let mut nodes = Vec::new();
     for _ in 0..COUNT {
         let node = HubProcess::start_with(&["--redis-url", &redis.url()], &[SECRET]).await;
@@ -27,7 +27,7 @@ async fn healthy(node: &HubProcess) {
     .await;
 }
 
-async fn member(node: &HubProcess, name: &str, group: &str) -> Client {
+pub(crate) async fn member(node: &HubProcess, name: &str, group: &str) -> Client {
     let mut client = Client::connect(node.addr()).await;
     client.hello(name).await;
     client.join(group).await;

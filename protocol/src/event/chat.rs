@@ -64,6 +64,21 @@ impl ChatMessage<'_> {
     }
 }
 
+/// Somebody is writing: what [`place`](crate::place()) completes.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "type", rename = "chat.typing")]
+pub struct ChatTyping<'a> {
+    /// Who.
+    pub user: User<'a>,
+}
+
+impl ChatTyping<'_> {
+    /// The payload for [`place`](crate::place()).
+    pub fn payload(&self) -> Bytes {
+        crate::payload(&crate::encode(self))
+    }
+}
+
 /// Names of fields, numbers, and a user of usual length.
 const FIXED_BYTES: usize = 192;
 

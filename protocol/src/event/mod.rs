@@ -1,7 +1,7 @@
 //! What the hub says: a struct a frame, each writing its own `type`.
 //!
 //! They borrow what they show and live as long as it takes to [`encode`](crate::encode) them. Frames that carry messages,
-//! [`joined`] and [`resync`], are made by functions instead, since messages are ready JSON texts that are not
+//! [`joined`], [`history`] and [`resync`], are made by functions instead, since messages are ready JSON texts that are not
 //! parsed again. `docs/protocol.md` explains each field.
 
 mod chat;
@@ -11,9 +11,9 @@ mod reason;
 mod snapshot;
 mod welcome;
 
-pub use self::chat::{Ack, ChatMessage, Gap, Item, Settled};
+pub use self::chat::{Ack, ChatMessage, ChatTyping, Gap, Item, Settled};
 pub use self::core::{CaughtUp, Drain, Layer, Left, Ping, Pong, User};
 pub use self::error::{ErrorFrame, RateLimited};
 pub use self::reason::Reason;
-pub use self::snapshot::{Outcome, Snapshot, joined, resync};
+pub use self::snapshot::{Outcome, Snapshot, history, joined, resync};
 pub use self::welcome::Welcome;

@@ -15,7 +15,7 @@ use crate::place::Position;
 pub struct Snapshot<'a> {
     /// The JSON texts of the latest messages, oldest first.
     pub messages: &'a [Bytes],
-    /// Are there newer ones which did not fit?
+    /// Does the history have older ones?
     pub more: bool,
     /// What each consumer has to say about the group, under its name. Nobody is called `messages` or `more`.
     pub slots: &'a [(&'a str, Box<RawValue>)],
@@ -30,7 +30,7 @@ pub enum Outcome<'a> {
     Recovered {
         /// The JSON texts of what was missed, oldest first.
         messages: &'a [Bytes],
-        /// Are there newer ones which did not fit?
+        /// Was more missed, which did not fit?
         more: bool,
     },
     /// A resume that did not.
@@ -75,6 +75,23 @@ pub fn resync(group: &str, reason: &str, position: Option<Position>, snapshot: &
     draft.json(reason);
     push_place(&mut draft, group, position);
     push_snapshot(&mut draft, snapshot);
+    draft.push(b"}");
+    draft.finish()
+}
+
+/// The whole frame that answers a `history`: some JSON texts, oldest first, and where to read on if there is more.
+pub fn history(reference: &str, group: &str, messages: &[Bytes], next: Option<Position>) -> Bytes {
+    let mut draft = Draft::with_capacity(size(messages, &[]));
+    draft.push(b"{\"type\":\"history\",\"ref\":");
+    draft.json(reference);
+    draft.push(b",\"group\":");
+    draft.json(group);
+    draft.push(b",");
+    push_messages(&mut draft, messages, next.is_some());
+    if let Some(next) = next {
+        draft.push(b",\"next\":");
+        draft.json(&next);
+    }
     draft.push(b"}");
     draft.finish()
 }

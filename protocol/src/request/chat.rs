@@ -51,6 +51,14 @@ impl Send<'_> {
     }
 }
 
+/// Somebody is writing in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Typing {
+    /// The group's name, as the client spells it.
+    pub group: String,
+}
+
 fn client_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let id = String::deserialize(deserializer)?;
     let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');

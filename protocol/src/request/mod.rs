@@ -1,8 +1,8 @@
 //! What clients say: a frame whose outside is checked, and the types that its fields become.
 //!
 //! A [`Request`] is the same for every consumer, an embedder's too: a type, a `ref`, and fields as their own JSON texts.
-//! Whoever the type belongs to asks for the fields as a type of theirs. The core's words are in [`Hello`], [`Join`] and
-//! [`Leave`], chat's in [`Send`].
+//! Whoever the type belongs to asks for the fields as a type of theirs. The core's words are in [`Hello`], [`Join`],
+//! [`Leave`] and [`History`], chat's in [`Send`] and [`Typing`].
 //!
 //! Two kinds of rule: what is always so is checked while reading; what an operator can set is checked by the types'
 //! `check`.
@@ -10,6 +10,7 @@
 mod chat;
 mod core;
 mod fields;
+mod history;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,8 +18,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use self::chat::Send;
+pub use self::chat::{Send, Typing};
 pub use self::core::{Hello, Join, JoinGroup, Leave};
+pub use self::history::History;
 
 use crate::error::{ErrorCode, Refusal};
 

@@ -4,9 +4,9 @@
 
 use bytes::Bytes;
 use palabre_protocol::{
-    Ack, CaughtUp, ChatMessage, Drain, ErrorCode, ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping,
-    Placing, Pong, Position, RateLimited, Settled, Snapshot, User, Welcome, encode, joined, payload, place,
-    resync,
+    Ack, CaughtUp, ChatMessage, ChatTyping, Drain, ErrorCode, ErrorFrame, Gap, Item, Layer, Left, Limits,
+    Outcome, Ping, Placing, Pong, Position, RateLimited, Settled, Snapshot, User, Welcome, encode, history,
+    joined, payload, place, resync,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -45,6 +45,21 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
         }
         .encode(),
         "chat.message" => rebuild_message(frame),
+        "chat.typing" => {
+            let placing = Placing {
+                group: text(&frame["group"]),
+                id: id(&frame["id"]),
+                position: position(&frame["position"]),
+                was: &[],
+            };
+            place(&placing, &ChatTyping { user: user(&frame["user"]) }.payload())
+        }
+        "history" => {
+            let messages = messages(&frame["messages"]);
+            let next = position(&frame["next"]);
+            assert_eq!(is_true(&frame["more"]), next.is_some(), "what has more says where");
+            history(reference.unwrap(), text(&frame["group"]), &messages, next)
+        }
         "layer" => encode(&layer(frame)),
         "settled" => {
             let item =
@@ -129,12 +144,14 @@ fn layer(layer: &Value) -> Layer<'_> {
 
 /// The messages as texts, and the other fields as slots.
 fn snapshot(snapshot: &Value) -> (Vec<Bytes>, Vec<(&str, Box<RawValue>)>) {
-    let messages =
-        list(&snapshot["messages"]).iter().map(|message| payload(&rebuild_message(message))).collect();
     let slots =
         snapshot.as_object().unwrap().iter().filter(|(name, _)| !matches!(&***name, "messages" | "more"));
     let raw = |value: &Value| RawValue::from_string(value.to_string()).unwrap();
-    (messages, slots.map(|(name, value)| (name.as_str(), raw(value))).collect())
+    (messages(&snapshot["messages"]), slots.map(|(name, value)| (name.as_str(), raw(value))).collect())
+}
+
+fn messages(messages: &Value) -> Vec<Bytes> {
+    list(messages).iter().map(|message| payload(&rebuild_message(message))).collect()
 }
 
 fn user(user: &Value) -> User<'_> {

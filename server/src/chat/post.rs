@@ -11,9 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn send(request: &Request, limits: &Limits, cx: &Context) -> Outcome {
     let asked: Send<'_> = request.body()?;
-    if let Err(Failure(Refusal { code, message })) = post(request, &asked, limits, cx) {
-        let (reference, group) = (request.reference(), Some(&*asked.group));
-        cx.reply(&ErrorFrame { reference, group, code, message: &message });
+    if let Err(failure) = post(request, &asked, limits, cx) {
+        cx.refuse(request.reference(), &asked.group, &failure);
     }
     Ok(())
 }

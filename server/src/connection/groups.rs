@@ -4,18 +4,14 @@ use crate::{
     connection::member::{Member, in_time},
     consumer::{Failure, Joined},
     position::{from_wire, on_wire},
+    worker::texts::{Keep, SNAPSHOT_MAX},
 };
-use channel_layer::{GapReason, GroupName, Recovered, Span};
+use channel_layer::{Body, GapReason, GroupName, Recovered, Span};
 use futures_util::future::join_all;
-use palabre_protocol::{
-    CloseCode, ErrorFrame, Join, JoinGroup, Leave, Left, Outcome, Refusal, Request, Snapshot, joined,
-};
+use palabre_protocol::{CloseCode, Join, JoinGroup, Leave, Left, Outcome, Request, Snapshot, joined};
 use serde_json::value::RawValue;
 
-/// Messages of a snapshot.
-const SNAPSHOT_MAX: usize = 50;
-
-/// Messages that a resume brings at most; who missed more takes a snapshot.
+/// Messages that a resume brings at most; who missed more reads on by `history`.
 const RESUME_MAX: usize = 1_000;
 
 impl Member {
@@ -40,9 +36,8 @@ impl Member {
                 Ok(read) => self.admit(reference, read).await?,
                 Err(failure) => Err(failure),
             };
-            if let Err(Failure(Refusal { code, message })) = admitted {
-                let (reference, group) = (Some(reference), Some(&*asked.group));
-                self.cx.reply(&ErrorFrame { reference, group, code, message: &message });
+            if let Err(failure) = admitted {
+                self.cx.refuse(Some(reference), &asked.group, &failure);
             }
         }
         Ok(Ok(()))
@@ -58,10 +53,15 @@ impl Member {
         let joined = self.cx.join_since(&group, Span::After(since), RESUME_MAX).await?;
         let resumes = match &joined.recovered {
             Recovered::Gap(reason, _) => Resumes::Lost(*reason),
-            Recovered::All(page) if page.more || joined.messages().is_cut => Resumes::Lost(GapReason::TooFar),
+            Recovered::All(page)
+                if page.more && !page.messages.iter().any(|posted| matches!(posted.body, Body::Frame(_))) =>
+            {
+                // A client reads on from the last message that it is given, and of these it is given none.
+                Resumes::Lost(GapReason::TooFar)
+            }
             Recovered::All(_) => Resumes::Recovered,
         };
-        if matches!(&joined.recovered, Recovered::All(page) if page.more) {
+        if resumes == Resumes::Lost(GapReason::TooFar) {
             // What was read is the beginning of what it missed; a snapshot is the end.
             drop(joined);
             let joined = self.cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
@@ -83,12 +83,14 @@ impl Member {
             }
         }
         let slots: Vec<_> = slots.iter().map(|(name, slot)| (name.as_str(), slot.clone())).collect();
-        let messages = read.messages().texts;
-        let latest = &messages[messages.len().saturating_sub(SNAPSHOT_MAX)..];
-        let snapshot = Snapshot { messages: latest, more: false, slots: &slots };
+        let keep = if resumes == Resumes::Recovered { Keep::Oldest } else { Keep::Newest };
+        let messages_max = if resumes == Resumes::Recovered { RESUME_MAX } else { SNAPSHOT_MAX };
+        let texts = read.texts(keep, messages_max);
+        let (messages, more) = (&*texts.texts, texts.is_cut || read.recovered.page().more);
+        let snapshot = Snapshot { messages, more, slots: &slots };
         let outcome = match resumes {
             Resumes::Never => Outcome::Snapshot(snapshot),
-            Resumes::Recovered => Outcome::Recovered { messages: &messages, more: false },
+            Resumes::Recovered => Outcome::Recovered { messages, more },
             Resumes::Lost(reason) => Outcome::Lost { reason: reason.as_str(), snapshot },
         };
         let head = read.recovered.page().head;
@@ -109,16 +111,7 @@ impl Member {
                         self.cx.reply(&Left { reference, group: name });
                     }
                 }
-                Err(error) => {
-                    let Failure(Refusal { code, message }) = error.into();
-                    let group = Some(&**name);
-                    self.cx.reply(&ErrorFrame {
-                        reference: request.reference(),
-                        group,
-                        code,
-                        message: &message,
-                    });
-                }
+                Err(error) => self.cx.refuse(request.reference(), name, &error.into()),
             }
         }
         Ok(())
@@ -137,7 +130,7 @@ struct Read {
 enum Resumes {
     /// It had none.
     Never,
-    /// All that came after it was read.
+    /// What came after it was read, all of it or the first.
     Recovered,
     /// It is of no use.
     Lost(GapReason),

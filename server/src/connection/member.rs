@@ -30,6 +30,7 @@ impl Member {
         match request.kind() {
             "join" => return Box::pin(self.join(&request)).await,
             "leave" => return Ok(self.leave(&request)),
+            "history" => return Box::pin(self.history(&request)).await,
             "ping" => self.cx.reply(&Pong),
             "pong" => {}
             "hello" => return Ok(Err(Refusal::new(ErrorCode::BadRequest, "hello was said already").into())),

@@ -6,6 +6,7 @@
 
 mod groups;
 mod hello;
+mod history;
 mod member;
 mod wire;
 

@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use channel_layer::{Answer, ChannelName, GroupName, LayerState, Message, Recovered, Retention, Sent, Span};
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use palabre_protocol::{CloseCode, ErrorCode, Refusal};
+use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
 use serde::Serialize;
 use std::{cell::RefCell, fmt, rc::Rc};
 
@@ -63,6 +63,12 @@ impl Context {
     /// Sends a frame to this client, in order with everything else that it gets.
     pub fn reply(&self, frame: &impl Serialize) {
         self.write(palabre_protocol::encode(frame));
+    }
+
+    /// Answers a request about `group` that failed.
+    pub fn refuse(&self, reference: Option<&str>, group: &str, failure: &Failure) {
+        let Failure(Refusal { code, message }) = failure;
+        self.reply(&ErrorFrame { reference, group: Some(group), code: *code, message });
     }
 
     /// Sends a frame that is ready.
@@ -136,6 +142,12 @@ impl Context {
         let group: GroupName = group.parse()?;
         let message = format!("{group} was not joined by this connection");
         Err(Refusal::new(ErrorCode::NotJoined, message).into())
+    }
+
+    /// How many connections of this one's worker are in the group: more may be, on other workers and nodes.
+    #[must_use]
+    pub fn members_here(&self, group: &GroupName) -> usize {
+        self.worker.members(group)
     }
 
     /// Leaves a group.

@@ -5,7 +5,7 @@ use crate::{
     socket::Socket,
     worker::{
         Worker,
-        fanout::{self, Texts},
+        texts::{self, Keep, Texts},
     },
 };
 use bytes::Bytes;
@@ -51,10 +51,15 @@ impl Joined {
         Ok(Self { recovered, hold })
     }
 
-    /// The JSON texts of what was read, oldest first: what belongs on a screen, as much as a snapshot may weigh.
+    /// The JSON texts of what was read, oldest first: what belongs on a screen, the newest of it if it is more than
+    /// the 256 KiB of a snapshot.
     #[must_use]
     pub fn messages(&self) -> Texts {
-        fanout::texts(self.recovered.page())
+        self.texts(Keep::Newest, usize::MAX)
+    }
+
+    pub(crate) fn texts(&self, keep: Keep, messages_max: usize) -> Texts {
+        texts::texts(self.recovered.page(), keep, messages_max)
     }
 
     /// Makes the client a member: it gets `snapshot`, then everything newer than what was read.

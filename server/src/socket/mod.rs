@@ -94,6 +94,11 @@ impl Socket {
         }
     }
 
+    /// Whether what may be skipped should be: it would have to wait.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.blocked.get() || self.outbox.borrow().is_behind()
+    }
+
     /// Hands an event to the connection's consumer. One that falls behind is closed rather than skipped.
     pub(crate) fn tell(&self, event: Arc<Posted>) {
         let mut inbox = self.inbox.borrow_mut();

@@ -17,6 +17,9 @@ const PIECES_MAX: usize = 4_096;
 /// What is copied into one piece rather than written as several.
 const SMALL_BYTES: usize = 1_024;
 
+/// From here on a client counts as behind, and is spared what may be skipped.
+const BEHIND_BYTES: usize = 64 << 10;
+
 /// Pieces in one write; more than wait in practice.
 const SLICES_MAX: usize = 32;
 
@@ -87,6 +90,11 @@ impl Outbox {
     /// Whether so much waits that the client's requests should wait too.
     pub(crate) fn is_half_full(&self) -> bool {
         self.bytes > BYTES_MAX / 2 || self.pieces.len() > PIECES_MAX / 2
+    }
+
+    /// Whether more waits than one write takes, or than a moment's worth: what nobody misses is left out then.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.pieces.len() >= SLICES_MAX || self.bytes > BEHIND_BYTES
     }
 
     /// Writes as much as the kernel takes.

@@ -6,7 +6,12 @@
 use crate::{
     position::on_wire,
     socket::{Socket, SocketId},
-    worker::{Worker, flush::Turn, rooms::Room},
+    worker::{
+        Worker,
+        flush::Turn,
+        rooms::Room,
+        texts::{Keep, SNAPSHOT_MAX, Texts, texts},
+    },
 };
 use bytes::Bytes;
 use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
@@ -15,9 +20,6 @@ use std::{rc::Rc, sync::Arc};
 
 /// One piece grows to about this size; a longer one would only be copied more.
 const PIECE_BYTES_MAX: usize = 64 << 10;
-
-/// What a snapshot in a frame may weigh.
-pub(crate) const SNAPSHOT_BYTES_MAX: usize = 256 << 10;
 
 /// Neighbours of one group on their way to its members.
 struct Piece {
@@ -160,42 +162,27 @@ const UNREADABLE: &[u8] = br#"{"type":"unreadable"}"#;
 /// The WebSocket frame of a message for screens: made once a node.
 pub(crate) fn rendered(posted: &Posted) -> Bytes {
     let render = |posted: &Posted| {
-        let placing = Placing {
-            group: posted.group.as_str(),
-            id: posted.id.as_u128(),
-            position: posted.position.map(on_wire),
-            was: &[],
-        };
         // Whoever may publish in the backend can send a body that is no JSON object.
         let body = posted.body.data();
         let is_object = body.starts_with(b"{\"") && body.ends_with(b"}");
-        palabre_protocol::place(&placing, if is_object { body } else { UNREADABLE })
+        placed(posted, if is_object { body } else { UNREADABLE })
     };
     posted.rendered(render).clone()
 }
 
-/// JSON texts of messages, oldest first.
-#[derive(Debug, Clone)]
-pub struct Texts {
-    /// The texts, ready for a frame.
-    pub texts: Vec<Bytes>,
-    /// The oldest were left out: together they weigh more than a snapshot may.
-    pub is_cut: bool,
+/// A frame that has a message's position and nothing else of it.
+pub(super) fn unreadable(posted: &Posted) -> Bytes {
+    placed(posted, UNREADABLE)
 }
 
-/// The JSON texts of a page's messages for screens: as many of the last as a snapshot may weigh.
-pub(crate) fn texts(page: &channel_layer::Page) -> Texts {
-    let for_screens = |posted: &&Arc<Posted>| matches!(posted.body, Body::Frame(_));
-    let mut bytes = 0;
-    let mut texts: Vec<Bytes> = (page.messages.iter().rev().filter(for_screens))
-        .map(|posted| palabre_protocol::payload(&rendered(posted)))
-        .take_while(|text| {
-            bytes += text.len();
-            bytes <= SNAPSHOT_BYTES_MAX
-        })
-        .collect();
-    texts.reverse();
-    Texts { is_cut: bytes > SNAPSHOT_BYTES_MAX, texts }
+fn placed(posted: &Posted, body: &[u8]) -> Bytes {
+    let placing = Placing {
+        group: posted.group.as_str(),
+        id: posted.id.as_u128(),
+        position: posted.position.map(on_wire),
+        was: &[],
+    };
+    palabre_protocol::place(&placing, body)
 }
 
 fn settled(group: &GroupName, id: MessageId, position: Position) -> Bytes {
@@ -204,7 +191,7 @@ fn settled(group: &GroupName, id: MessageId, position: Position) -> Bytes {
 }
 
 pub(super) fn resync(group: &GroupName, reason: &str, page: &channel_layer::Page) -> Bytes {
-    let messages = texts(page).texts;
-    let snapshot = Snapshot { messages: &messages, more: false, slots: &[] };
+    let Texts { texts, is_cut, .. } = texts(page, Keep::Newest, SNAPSHOT_MAX);
+    let snapshot = Snapshot { messages: &texts, more: is_cut || page.more, slots: &[] };
     palabre_protocol::resync(group.as_str(), reason, Some(on_wire(page.head)), &snapshot)
 }

@@ -10,6 +10,7 @@ mod held;
 mod repair;
 pub(crate) mod rooms;
 pub(crate) mod tally;
+pub(crate) mod texts;
 
 use crate::{
     socket::{Socket, SocketId, outbox::Full, stream::Stream},

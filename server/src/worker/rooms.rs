@@ -135,7 +135,7 @@ impl Room {
             if posted.except.as_ref() == Some(&socket.address) { instead } else { Some(frame) }
         };
         for socket in self.live.values() {
-            if ephemeral && socket.blocked.get() {
+            if ephemeral && socket.is_behind() {
                 continue;
             }
             if let Some(frame) = for_one(socket) {
@@ -182,6 +182,11 @@ impl Worker {
             socket.groups.borrow_mut().push(group.clone());
         }
         room.added
+    }
+
+    /// How many of this worker's sockets are in the group, or about to be.
+    pub(crate) fn members(&self, group: &GroupName) -> usize {
+        self.rooms.borrow().rooms.get(group).map_or(0, |room| room.live.len() + room.held.len())
     }
 
     /// Adds the worker's channel to the group.

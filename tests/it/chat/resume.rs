@@ -40,7 +40,7 @@ async fn a_snapshot_has_the_last_fifty_messages_oldest_first() {
 
     let joined = newcomer(&hub).await.join("lobby").await;
     assert_eq!(offsets(&joined["snapshot"]["messages"]), (11..=60).collect::<Vec<_>>());
-    assert_eq!(joined["snapshot"]["more"], false);
+    assert_eq!((&empty["snapshot"]["more"], &joined["snapshot"]["more"]), (&json!(false), &json!(true)));
     assert_eq!(joined["snapshot"]["messages"][49]["text"], "message 60");
     assert_eq!(joined["position"], json!({"epoch": epoch, "offset": 60}));
     assert_eq!(joined["snapshot"]["messages"][49]["position"], joined["position"]);
@@ -83,12 +83,35 @@ async fn a_position_that_is_of_no_use_brings_a_snapshot_and_the_reason() {
         assert_eq!(joined["position"]["offset"], head);
         assert!(joined.get("messages").is_none(), "{reason}");
     }
-    // The history reaches back to these, but one answer holds no more than 256 KiB.
-    let joined = join_since(&mut newcomer(&hub).await, &epoch, head - 500).await;
-    assert_eq!(offsets(&joined["messages"]), (head - 499..=head).collect::<Vec<_>>());
-    let joined = join_since(&mut newcomer(&hub).await, &epoch, 100).await;
-    assert_eq!((&joined["recovered"], &joined["reason"]), (&json!(false), &json!("too_far")));
-    assert_eq!(offsets(&joined["snapshot"]["messages"]), (head - 49..=head).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_missed_more_than_one_answer_holds_reads_on_from_there_without_a_hole() {
+    let hub = hub().await;
+    let mut sender = member(&hub).await;
+    let epoch = fill(&mut sender, HISTORY).await;
+    let mut client = newcomer(&hub).await;
+    let joined = join_since(&mut client, &epoch, 0).await;
+    assert_eq!((&joined["recovered"], &joined["more"]), (&json!(true), &json!(true)));
+    assert_eq!(joined["position"]["offset"], HISTORY);
+    assert!(joined.to_string().len() <= 256 << 10);
+    // What is said meanwhile comes live, and is in the pages as well.
+    fill(&mut sender, 10).await;
+    let mut got = offsets(&joined["messages"]);
+    loop {
+        let after = json!({"epoch": epoch, "offset": got.last()});
+        let page =
+            client.request(json!({"type": "history", "group": "lobby", "after": after, "limit": 100})).await;
+        got.extend(offsets(&page["messages"]));
+        if page["more"] == false {
+            break;
+        }
+        assert_eq!(page["next"], page["messages"][99]["position"]);
+    }
+    assert!(got.iter().copied().eq(1..=HISTORY + 10), "{got:?}");
+    for offset in HISTORY + 1..=HISTORY + 10 {
+        assert_eq!(client.message().await.0, offset);
+    }
 }
 
 #[tokio::test]

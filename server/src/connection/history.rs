@@ -1,0 +1,50 @@
+//! The core word `history`: a page of what a group keeps, for its members.
+//!
+//! A page that starts where the history cannot go on is refused with `not_found` and never begins somewhere else.
+
+use crate::{
+    connection::member::{Member, in_time},
+    consumer::Failure,
+    position::{from_wire, on_wire},
+    worker::texts::{Keep, texts},
+};
+use bytes::Bytes;
+use channel_layer::{Recovered, Span};
+use palabre_protocol::{CloseCode, ErrorCode, History, Refusal, Request, history};
+
+impl Member {
+    /// Answers with a page once the client has room for it.
+    pub(super) async fn history(&mut self, request: &Request) -> Result<Result<(), Failure>, CloseCode> {
+        let parsed = || -> Result<(&str, History), Failure> { Ok((request.answer_to()?, request.body()?)) };
+        let (reference, asked) = match parsed() {
+            Ok(parsed) => parsed,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.cx.room().await?;
+        match in_time(self.page(reference, &asked)).await? {
+            Ok(frame) => self.cx.write(frame),
+            Err(failure) => self.cx.refuse(Some(reference), &asked.group, &failure),
+        }
+        Ok(Ok(()))
+    }
+
+    async fn page(&self, reference: &str, asked: &History) -> Result<Bytes, Failure> {
+        let limit = asked.check()?;
+        let group = self.cx.member_of(&asked.group)?;
+        let (span, keep) = match (asked.before, asked.after) {
+            (Some(before), _) => (Span::Before(from_wire(before)?), Keep::Newest),
+            (None, Some(after)) => (Span::After(from_wire(after)?), Keep::Oldest),
+            (None, None) => (Span::Latest, Keep::Newest),
+        };
+        let page = match self.cx.history(&group, span, limit).await? {
+            Recovered::All(page) => page,
+            Recovered::Gap(reason, _) => {
+                let message = format!("the history does not go on from this position: {}", reason.as_str());
+                return Err(Refusal::new(ErrorCode::NotFound, message).into());
+            }
+        };
+        let texts = texts(&page, keep, limit);
+        let next = texts.edge.filter(|_| texts.is_cut || page.more).map(on_wire);
+        Ok(history(reference, group.as_str(), &texts.texts, next))
+    }
+}

@@ -6,6 +6,7 @@ mod connect;
 mod drain;
 mod embed;
 mod flood;
+mod hostile;
 mod http;
 mod layer;
 mod tidy;

@@ -79,8 +79,17 @@ impl HubProcess {
 
     /// How much memory it holds, in KiB.
     pub fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// How much it has reserved, touched or not, in KiB.
+    pub fn virtual_kib(&self) -> u64 {
+        self.status_kib("VmSize:")
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the hub runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a process has memory");
         line.trim_end_matches("kB").trim().parse().expect("it is a number of kB")
     }
 

@@ -111,6 +111,12 @@ impl RawClient {
         assert!(read == 0 && self.read.is_empty(), "after the end: {:?}", self.read);
     }
 
+    /// Whether the connection has broken, as far as its own kernel knows. Reads nothing.
+    pub async fn is_gone(&mut self) -> bool {
+        // A pong that nobody asked for is passed over by a hub that lives.
+        self.stream.write_all(&frame(PONG, b"")).await.is_err()
+    }
+
     /// All whole frames until the end of the connection, which must come.
     pub async fn rest(&mut self) -> Vec<(u8, Vec<u8>)> {
         let end = timeout(DEADLINE, async {

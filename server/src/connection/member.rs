@@ -45,7 +45,7 @@ impl Member {
     /// Hands over the events that wait.
     pub(super) async fn deliver_events(&mut self, socket: &Socket) -> Result<(), CloseCode> {
         loop {
-            let Some(event) = socket.inbox.borrow_mut().pop_front() else { return Ok(()) };
+            let Some(event) = socket.next_event() else { return Ok(()) };
             let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
             let Some(consumer) = self.consumers.of(kind) else { continue };
             if let Err(Failure(refusal)) = in_time(consumer.delivered(&event, &self.cx)).await? {

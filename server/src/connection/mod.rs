@@ -4,10 +4,12 @@
 //! that a flood costs its own worker's other sockets no more than a turn; and it waits while the client's outbox is
 //! half full or too many of its requests are open.
 
+mod goodbye;
 mod groups;
 mod hello;
 mod history;
 mod member;
+mod scan;
 mod wire;
 
 use crate::{
@@ -20,16 +22,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use member::Member;
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Limits, Refusal, Rejected};
-use std::{rc::Rc, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
+use std::{rc::Rc, sync::Arc};
+use tokio::time::Instant;
 use wire::{Frame, Wire};
-
-/// What a connection reads in one turn; then whoever else is ready has theirs.
-const FRAMES_A_TURN: usize = 64;
-const BYTES_A_TURN: usize = 64 << 10;
-
-/// How long a client has to take in a close frame and hang up.
-const LINGER: Duration = Duration::from_secs(5);
 
 /// What every connection of a hub shares.
 pub(crate) struct Doors {
@@ -98,6 +93,13 @@ enum Event {
     Answer(Option<Bytes>),
 }
 
+/// Whether a message became whole in a turn.
+#[derive(Debug, Clone, Copy)]
+enum Whole {
+    None,
+    Some,
+}
+
 /// Why a connection ends.
 enum End {
     /// The hub closes it.
@@ -120,8 +122,9 @@ impl Connection {
             Box::pin(member.disconnected(code)).await;
         }
         drop(client);
-        if let End::Close(code) = end {
-            Box::pin(self.say_goodbye(code)).await;
+        match end {
+            End::Close(code) => Box::pin(self.say_goodbye(code)).await,
+            End::Gone(_) => goodbye::hear_out(&self.socket).await,
         }
     }
 
@@ -141,6 +144,10 @@ impl Connection {
             }
             let may_read =
                 open < self.limits(client).open_requests && !self.socket.outbox.borrow().is_half_full();
+            if !may_read {
+                // What it has begun cannot end while nobody reads it.
+                self.socket.begun.set(None);
+            }
             let event = tokio::select! {
                 biased;
                 () = self.socket.wake.notified() => Event::Woken,
@@ -173,6 +180,16 @@ impl Connection {
         }
     }
 
+    /// Notes since when a message is begun and not whole, for the worker to look at.
+    fn note_begun(&self, now: Instant, whole: Whole) {
+        let begun = match whole {
+            _ if self.wire.is_at_rest() => None,
+            Whole::Some => Some(now),
+            Whole::None => self.socket.begun.get().or(Some(now)),
+        };
+        self.worker.watch(&self.socket, begun);
+    }
+
     /// Waits until there may be something to read. An error is for the read to find.
     async fn readable(&self) {
         if !self.more {
@@ -183,20 +200,26 @@ impl Connection {
     /// Reads and handles a turn's worth.
     async fn turn(&mut self, client: &mut Client) -> Option<End> {
         let open_max = self.limits(client).open_requests;
+        let now = Instant::now();
         self.more = true;
-        self.wire.begin_turn(BYTES_A_TURN);
-        self.socket.heard.set(Instant::now());
-        for _ in 0..FRAMES_A_TURN {
+        self.wire.begin_turn();
+        self.socket.heard.set(now);
+        let mut whole = Whole::None;
+        for _ in 0..wire::FRAMES_A_TURN {
             let frame = match self.wire.read(&self.worker, &self.socket) {
                 Frame::Nothing if self.wire.is_spent() => break,
                 Frame::Nothing => {
                     self.more = false;
+                    self.note_begun(now, whole);
                     return None;
                 }
                 Frame::End(code) => return Some(End::Gone(code)),
                 Frame::Broken(code) => return Some(End::Close(code)),
                 frame => frame,
             };
+            if !matches!(frame, Frame::Control) || !self.wire.is_in_pieces() {
+                whole = Whole::Some;
+            }
             match frame {
                 Frame::Text(text) => {
                     if let Err(code) = self.text(client, &text).await {
@@ -219,6 +242,7 @@ impl Connection {
                 break;
             }
         }
+        self.note_begun(now, whole);
         tokio::task::yield_now().await;
         None
     }
@@ -253,30 +277,5 @@ impl Connection {
         let Refusal { code, message } = refusal;
         let error = ErrorFrame { reference, group: None, code: *code, message };
         self.worker.push(&self.socket, palabre_protocol::encode(&error));
-    }
-
-    /// Ends with a close frame, and waits until the client has answered it or hung up; not for ever.
-    async fn say_goodbye(&mut self, code: CloseCode) {
-        if self.socket.blocked.get() || self.socket.outbox.borrow().is_half_full() {
-            self.worker.push_close(&self.socket, code);
-        } else {
-            self.wire.close(&self.worker, &self.socket, code);
-        }
-        self.socket.outbox.borrow_mut().end();
-        let answered = async {
-            loop {
-                self.wire.begin_turn(BYTES_A_TURN);
-                match self.wire.read(&self.worker, &self.socket) {
-                    Frame::Nothing if self.wire.is_spent() => tokio::task::yield_now().await,
-                    Frame::Nothing => drop(self.socket.stream.readable().await),
-                    Frame::End(_) => return,
-                    // What it still says comes too late.
-                    Frame::Text(_) | Frame::Binary | Frame::Control | Frame::Broken(_) => {
-                        tokio::task::yield_now().await;
-                    }
-                }
-            }
-        };
-        drop(timeout(LINGER, answered).await);
     }
 }

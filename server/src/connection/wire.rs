@@ -1,10 +1,10 @@
 //! What comes in on a socket, as messages: tungstenite checks the protocol, this gives it bytes.
 //!
 //! tungstenite's own replies, pongs and the answer to a close, go into the socket's outbox like everything else, so
-//! there is one order. Its buffers are small and explicit: an idle connection keeps a read buffer of two
-//! kilobytes.
+//! there is one order. Its limits are explicit: a header that claims more than a message may have is refused before
+//! anything is reserved. Its state and its buffer live for as long as something is begun: an idle connection keeps none.
 
-use crate::{socket::Socket, worker::Worker};
+use crate::{connection::scan::Scanner, socket::Socket, worker::Worker};
 use bytes::{Buf, Bytes};
 use palabre_protocol::CloseCode;
 use std::{
@@ -14,24 +14,47 @@ use std::{
 use tokio_tungstenite::tungstenite::{
     Error, Message, Utf8Bytes,
     error::{CapacityError, ProtocolError},
-    protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
+    protocol::{Role, WebSocketConfig, WebSocketContext},
 };
 
-/// What is read at once. Most messages are shorter, and an idle connection keeps this buffer.
+/// What is read at once. Most messages are shorter.
 const READ_BYTES: usize = 2_048;
+
+/// Pieces of one message. Browsers send one; who needs more than these sends crumbs.
+const PIECES_MAX: u32 = 1_024;
+
+/// What is taken in one turn; then whoever else is ready has theirs. Pieces that end no message count like any frame,
+/// to the end of what was read at once.
+pub(super) const FRAMES_A_TURN: usize = 64;
+const BYTES_A_TURN: usize = 64 << 10;
 
 /// What is read at once of what is not understood any more.
 const DISCARD_BYTES: usize = 16 << 10;
 
 /// One socket's incoming side.
 pub(super) struct Wire {
-    context: WebSocketContext,
+    /// None while nothing is begun.
+    context: Option<WebSocketContext>,
+    scanner: Scanner,
+    frame_bytes: usize,
     /// The client broke the protocol, so nobody knows where its next message begins.
     broken: bool,
     /// What the client sent together with its handshake.
     early: Bytes,
-    /// Bytes that may still be taken in this turn, finished messages or not.
-    budget: usize,
+    budget: Budget,
+}
+
+/// What may still be taken in this turn, finished messages or not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Budget {
+    bytes: usize,
+    frames: usize,
+}
+
+impl Budget {
+    fn is_spent(self) -> bool {
+        self.bytes == 0 || self.frames == 0
+    }
 }
 
 /// One thing that came in.
@@ -50,24 +73,31 @@ pub(super) enum Frame {
 
 impl Wire {
     pub(super) fn new(early: Bytes, frame_bytes: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BYTES)
-            .write_buffer_size(0)
-            // Only control frames are written by tungstenite, and the outbox takes them at once.
-            .max_write_buffer_size(1 << 10)
-            .max_message_size(Some(frame_bytes))
-            .max_frame_size(Some(frame_bytes));
-        Self { context: WebSocketContext::new(Role::Server, Some(config)), broken: false, early, budget: 0 }
+        Self {
+            context: None,
+            scanner: Scanner::default(),
+            frame_bytes,
+            broken: false,
+            early,
+            budget: Budget::default(),
+        }
     }
 
     /// The next thing that came in. After [`Frame::Broken`] bytes are only taken off the connection, for one that is
     /// closed with some of them unread is reset, and the client may never see why.
     pub(super) fn read(&mut self, worker: &Worker, socket: &Rc<Socket>) -> Frame {
-        let mut bytes = Through { worker, socket, early: &mut self.early, budget: &mut self.budget };
+        let mut bytes = Through {
+            worker,
+            socket,
+            scanner: &mut self.scanner,
+            early: &mut self.early,
+            budget: &mut self.budget,
+        };
         if self.broken {
             return discard(&mut bytes);
         }
-        let frame = match self.context.read(&mut bytes) {
+        let context = self.context.get_or_insert_with(|| context(self.frame_bytes));
+        let mut frame = match context.read(&mut bytes) {
             Ok(Message::Text(text)) => Frame::Text(text),
             Ok(Message::Binary(_)) => Frame::Binary,
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => Frame::Control,
@@ -80,27 +110,47 @@ impl Wire {
             Err(Error::Utf8(_)) => Frame::Broken(CloseCode::InvalidUtf8),
             Err(_) => Frame::Broken(CloseCode::Protocol),
         };
+        if self.scanner.pieces() > PIECES_MAX && !matches!(frame, Frame::End(_)) {
+            frame = Frame::Broken(CloseCode::TooBig);
+        }
         self.broken = matches!(frame, Frame::Broken(_));
+        if self.broken || matches!(frame, Frame::Nothing) && self.scanner.is_at_rest() {
+            // All that was read has become messages, or never will: what comes next needs nothing of this.
+            self.context = None;
+        }
         frame
     }
 
-    /// A new turn begins, in which so many bytes may be taken. Fragments that never end a message count too.
-    pub(super) fn begin_turn(&mut self, bytes_max: usize) {
-        self.budget = bytes_max;
+    /// A new turn begins.
+    pub(super) fn begin_turn(&mut self) {
+        self.budget = Budget { bytes: BYTES_A_TURN, frames: FRAMES_A_TURN };
     }
 
-    /// Whether reading stopped because the turn's bytes are used up.
+    /// Whether reading stopped because the turn is used up.
     pub(super) fn is_spent(&self) -> bool {
-        self.budget == 0
+        self.budget.is_spent()
     }
 
-    /// Says goodbye; reading on ends when the client has answered.
-    pub(super) fn close(&mut self, worker: &Worker, socket: &Rc<Socket>, code: CloseCode) {
-        let frame = CloseFrame { code: code.code().into(), reason: code.reason().into() };
-        let mut bytes = Through { worker, socket, early: &mut self.early, budget: &mut self.budget };
-        // It may have been closed by the client already, and then there is nothing to say.
-        drop(self.context.close(&mut bytes, Some(frame)));
+    /// Whether nothing is begun: neither a frame nor a message of several.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.scanner.is_at_rest()
     }
+
+    /// Whether a message of several pieces is under way.
+    pub(super) fn is_in_pieces(&self) -> bool {
+        self.scanner.pieces() > 0
+    }
+}
+
+fn context(frame_bytes: usize) -> WebSocketContext {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        // Only control frames are written by tungstenite, and the outbox takes them at once.
+        .max_write_buffer_size(1 << 10)
+        .max_message_size(Some(frame_bytes))
+        .max_frame_size(Some(frame_bytes));
+    WebSocketContext::new(Role::Server, Some(config))
 }
 
 fn discard(bytes: &mut impl Read) -> Frame {
@@ -116,17 +166,20 @@ fn discard(bytes: &mut impl Read) -> Frame {
 struct Through<'a> {
     worker: &'a Worker,
     socket: &'a Rc<Socket>,
+    scanner: &'a mut Scanner,
     early: &'a mut Bytes,
-    budget: &'a mut usize,
+    budget: &'a mut Budget,
 }
 
 impl Read for Through<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if *self.budget == 0 {
+        if self.budget.is_spent() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let read = self.read_on(into)?;
-        *self.budget = self.budget.saturating_sub(read);
+        let begun = self.scanner.follow(&into[..read]);
+        self.budget.bytes = self.budget.bytes.saturating_sub(read);
+        self.budget.frames = self.budget.frames.saturating_sub(begun);
         Ok(read)
     }
 }
@@ -174,26 +227,83 @@ mod tests {
         sent
     }
 
-    #[tokio::test]
-    async fn a_turn_ends_by_its_bytes_although_no_message_does() {
-        const TURN: usize = 8 << 10;
+    /// A socket whose client has sent these bytes, all of which the kernel has brought.
+    async fn sent(bytes: &[u8]) -> (Rc<Worker>, Rc<Socket>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
         let (worker, _mailbox) = Worker::new(Arc::new(MemoryLayer::new()), Arc::default());
         let socket = worker.admit(Stream::Plain(server)).unwrap();
-        client.write_all(&endless(8 * TURN)).await.unwrap();
+        client.write_all(bytes).await.unwrap();
+        (worker, socket, client)
+    }
 
+    async fn wait_for_more(socket: &Socket) {
+        let more = timeout(Duration::from_secs(10), socket.stream.readable());
+        more.await.expect("there is more to read").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_turn_ends_although_no_message_does() {
+        let (worker, socket, _client) = sent(&endless(6 * 900)).await;
         let mut wire = Wire::new(Bytes::new(), 64 << 10);
         let mut turns = 0;
-        while turns < 5 {
-            wire.begin_turn(TURN);
+        while turns < 2 {
+            wire.begin_turn();
             assert!(matches!(wire.read(&worker, &socket), Frame::Nothing), "no message is complete");
             if wire.is_spent() {
                 turns += 1;
             } else {
-                let more = timeout(Duration::from_secs(10), socket.stream.readable());
-                more.await.expect("the turn ends by its bytes while there are some").unwrap();
+                wait_for_more(&socket).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_of_too_many_pieces_is_refused() {
+        let (worker, socket, _client) = sent(&endless(6 * 2_000)).await;
+        let mut wire = Wire::new(Bytes::new(), 64 << 10);
+        loop {
+            wire.begin_turn();
+            match wire.read(&worker, &socket) {
+                Frame::Nothing if wire.is_spent() => {}
+                Frame::Nothing => wait_for_more(&socket).await,
+                Frame::Broken(code) => break assert_eq!(code, CloseCode::TooBig),
+                _ => panic!("no message is complete"),
+            }
+        }
+        assert!(wire.scanner.pieces() <= PIECES_MAX + 400, "{}", wire.scanner.pieces());
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_keeps_no_buffer() {
+        let mut long = vec![0x81, 0xfe, 0x40, 0x00, 0, 0, 0, 0];
+        long.resize(long.len() + 0x4000, b' ');
+        let (worker, socket, mut client) = sent(&long).await;
+        let mut wire = Wire::new(Bytes::new(), 64 << 10);
+        let (first, rest) = [0x89, 0x80, 0, 0, 0, 0].split_at(3);
+        assert!(matches!(next(&mut wire, &worker, &socket).await, Frame::Text(_)));
+        assert!(matches!(wire.read(&worker, &socket), Frame::Nothing));
+        assert!(wire.context.is_none() && wire.is_at_rest());
+        client.write_all(first).await.unwrap();
+        while wire.is_at_rest() {
+            wait_for_more(&socket).await;
+            assert!(matches!(wire.read(&worker, &socket), Frame::Nothing));
+        }
+        assert!(wire.context.is_some(), "half a ping is kept");
+        client.write_all(rest).await.unwrap();
+        assert!(matches!(next(&mut wire, &worker, &socket).await, Frame::Control));
+        assert!(matches!(wire.read(&worker, &socket), Frame::Nothing));
+        assert!(wire.context.is_none() && wire.is_at_rest());
+    }
+
+    /// The next thing that came in.
+    async fn next(wire: &mut Wire, worker: &Worker, socket: &Rc<Socket>) -> Frame {
+        loop {
+            wire.begin_turn();
+            match wire.read(worker, socket) {
+                Frame::Nothing => wait_for_more(socket).await,
+                frame => return frame,
             }
         }
     }

@@ -8,7 +8,7 @@ pub(crate) mod stream;
 
 use crate::socket::{outbox::Outbox, stream::Stream};
 use channel_layer::{ChannelName, GroupName, Posted};
-use palabre_protocol::CloseCode;
+use palabre_protocol::{CloseCode, frame};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -49,7 +49,7 @@ pub(crate) struct Socket {
     /// The kernel takes no more for now; a task waits until it does.
     pub(crate) blocked: Cell<bool>,
     /// Events for the connection's consumer.
-    pub(crate) inbox: RefCell<VecDeque<Arc<Posted>>>,
+    inbox: RefCell<VecDeque<Arc<Posted>>>,
     /// Wakes the connection's task: an event, an outbox that has drained, a close.
     pub(crate) wake: Notify,
     /// The hub has decided to end this connection.
@@ -60,6 +60,10 @@ pub(crate) struct Socket {
     pub(crate) heard: Cell<Instant>,
     /// When something was last written to it.
     pub(crate) spoke: Cell<Instant>,
+    /// Since when the client is in the middle of a message.
+    pub(crate) begun: Cell<Option<Instant>>,
+    /// It stands in the worker's list of those who are.
+    pub(crate) watched: Cell<bool>,
     /// The groups that it is in, or is about to be.
     pub(crate) groups: RefCell<Vec<GroupName>>,
 }
@@ -82,6 +86,8 @@ impl Socket {
             welcomed: Cell::new(false),
             heard: Cell::new(now),
             spoke: Cell::new(now),
+            begun: Cell::new(None),
+            watched: Cell::new(false),
             groups: RefCell::default(),
         }
     }
@@ -97,6 +103,24 @@ impl Socket {
     /// Whether what may be skipped should be: it would have to wait.
     pub(crate) fn is_behind(&self) -> bool {
         self.blocked.get() || self.outbox.borrow().is_behind()
+    }
+
+    /// Ends the connection of a client that does not take what is sent to it: after all that waits comes the close frame,
+    /// and whatever is sent from now on is dropped, so that it misses an end and nothing in the middle.
+    pub(crate) fn cut(&self) {
+        self.outbox.borrow_mut().end_with(frame::close(CloseCode::TooSlow));
+        self.close(CloseCode::TooSlow);
+    }
+
+    /// The next event for the connection's consumer.
+    pub(crate) fn next_event(&self) -> Option<Arc<Posted>> {
+        let mut inbox = self.inbox.borrow_mut();
+        let event = inbox.pop_front();
+        if inbox.is_empty() {
+            // Most sockets never get an event, and a burst of them must not keep its room.
+            *inbox = VecDeque::new();
+        }
+        event
     }
 
     /// Hands an event to the connection's consumer. One that falls behind is closed rather than skipped.

@@ -1,7 +1,7 @@
 //! What waits to be written to one socket: one order, two bounds.
 //!
-//! It holds only what the kernel has refused, or not been offered yet. Pieces are whole frames; one that has been
-//! written in part is never cut.
+//! It holds only what the kernel has refused, or not been offered yet. Pieces are whole frames, so wherever it ends, it
+//! ends at a frame's boundary.
 
 use crate::socket::stream::Stream;
 use bytes::{Buf, Bytes};
@@ -19,6 +19,9 @@ const SMALL_BYTES: usize = 1_024;
 
 /// From here on a client counts as behind, and is spared what may be skipped.
 const BEHIND_BYTES: usize = 64 << 10;
+
+/// Room that an empty outbox keeps, in pieces: making it anew for each delivery would cost more than it saves.
+const ROOM_KEPT: usize = 8;
 
 /// Pieces in one write; more than wait in practice.
 const SLICES_MAX: usize = 32;
@@ -40,8 +43,6 @@ pub(crate) enum Flushed {
 pub(crate) struct Outbox {
     pieces: VecDeque<Bytes>,
     bytes: usize,
-    /// Part of the first piece has been written.
-    begun: bool,
     /// The last word is queued or written: a close frame, after which the standard allows nothing.
     ended: bool,
 }
@@ -69,17 +70,17 @@ impl Outbox {
     /// Takes what is left of a piece of which `written` bytes have passed an idle outbox by.
     pub(crate) fn go_on(&mut self, mut piece: Bytes, written: usize) {
         piece.advance(written);
-        self.begun = written > 0;
         self.bytes = piece.len();
         self.pieces.push_back(piece);
     }
 
-    /// Drops what has not been begun, and ends with `frame`: room for a last word is always made.
+    /// Ends with `frame`, unless the last word has been said: there is always room for it.
     pub(crate) fn end_with(&mut self, frame: Bytes) {
-        self.pieces.truncate(usize::from(self.begun));
-        self.bytes = self.pieces.iter().map(Bytes::len).sum::<usize>() + frame.len();
-        self.pieces.push_back(frame);
-        self.end();
+        if !self.ended {
+            self.bytes += frame.len();
+            self.pieces.push_back(frame);
+            self.end();
+        }
     }
 
     /// What is queued now is the last that is written; the connection's writing side ends after it.
@@ -95,6 +96,11 @@ impl Outbox {
     /// Whether more waits than one write takes, or than a moment's worth: what nobody misses is left out then.
     pub(crate) fn is_behind(&self) -> bool {
         self.pieces.len() >= SLICES_MAX || self.bytes > BEHIND_BYTES
+    }
+
+    /// How much waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Writes as much as the kernel takes.
@@ -131,6 +137,9 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
+        if self.pieces.capacity() > 2 * ROOM_KEPT {
+            self.pieces.shrink_to(ROOM_KEPT);
+        }
         if self.ended {
             stream.end_writing();
         }
@@ -141,13 +150,11 @@ impl Outbox {
         self.bytes -= written;
         while let Some(first) = self.pieces.front_mut() {
             if written < first.len() {
-                self.begun |= written > 0;
                 first.advance(written);
                 return;
             }
             written -= first.len();
             self.pieces.pop_front();
-            self.begun = false;
         }
     }
 }
@@ -197,41 +204,41 @@ mod tests {
         };
         let (got, ()) = tokio::join!(read, write);
         assert!(got == expected, "{} bytes differ", expected.len());
+        assert!(outbox.pieces.capacity() <= 2 * ROOM_KEPT, "room for {} pieces", outbox.pieces.capacity());
     }
 
     #[tokio::test]
-    async fn what_passed_an_idle_outbox_by_in_part_is_gone_on_with_and_never_cut() {
+    async fn what_passed_an_idle_outbox_by_in_part_is_gone_on_with() {
         let (stream, mut client) = pair().await;
         let mut outbox = Outbox::default();
         assert!(outbox.is_idle());
         outbox.go_on(Bytes::from_static(b"[begun]"), 3);
-        outbox.push(Bytes::from_static(b"[cut]")).unwrap();
+        outbox.push(Bytes::from_static(b"[next]")).unwrap();
         outbox.end_with(Bytes::from_static(b"[end]"));
         assert_eq!(outbox.flush(&stream).unwrap(), Flushed::All);
         assert!(!outbox.is_idle(), "nothing may follow the last word");
         let mut got = Vec::new();
         client.read_to_end(&mut got).await.unwrap();
-        assert_eq!(got, b"gun][end]");
+        assert_eq!(got, b"gun][next][end]");
     }
 
     #[tokio::test]
-    async fn the_last_word_comes_after_what_was_begun_and_nothing_else() {
+    async fn the_last_word_comes_after_all_that_waits_however_full_it_is_and_nothing_after_it() {
         let (stream, mut client) = pair().await;
         stream.writable().await.unwrap();
         let mut outbox = Outbox::default();
         let mut whole = 0;
-        while !outbox.begun {
-            outbox.push(vec![b'a'; 100_001].into()).unwrap();
+        while outbox.push(vec![b'a'; 100_001].into()).is_ok() {
             whole += 1;
             outbox.flush(&stream).unwrap();
         }
-        outbox.push(vec![b'b'; 10].into()).unwrap();
-        outbox.end_with(Bytes::from_static(b"end"));
+        for word in [&b"end"[..], b"and"] {
+            outbox.end_with(Bytes::from_static(word));
+            outbox.push(vec![b'b'; 10].into()).unwrap();
+        }
         let read = async {
             let mut got = Vec::new();
-            while !got.ends_with(b"end") {
-                client.read_buf(&mut got).await.unwrap();
-            }
+            client.read_to_end(&mut got).await.unwrap();
             got
         };
         let write = async {
@@ -241,6 +248,6 @@ mod tests {
         };
         let (got, ()) = tokio::join!(read, write);
         assert_eq!(got.len(), whole * 100_001 + 3);
-        assert!(!got.contains(&b'b'));
+        assert!(got.ends_with(b"aend") && outbox.bytes() == 0);
     }
 }

@@ -6,8 +6,13 @@ use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
     net::Shutdown,
+    time::Duration,
 };
 use tokio::{io::Interest, net::TcpStream};
+
+/// What the kernel holds for a client that does not read, as the system counts it (Linux takes the double, and counts
+/// its own overhead in). Left to itself it grows to megabytes with a client that once read fast.
+const SEND_BYTES_MAX: usize = 256 << 10;
 
 /// The byte stream of one connection.
 #[derive(Debug)]
@@ -17,6 +22,13 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// Bounds what the kernel holds of it.
+    pub(crate) fn bound(&self) {
+        let Self::Plain(tcp) = self;
+        // A connection that is gone has no buffer to bound, and says so when it is read.
+        SockRef::from(tcp).set_send_buffer_size(SEND_BYTES_MAX).ok();
+    }
+
     /// Reads what is there.
     ///
     /// # Errors
@@ -70,11 +82,14 @@ impl Stream {
         drop(SockRef::from(tcp).shutdown(Shutdown::Write));
     }
 
-    /// Ends it at once, in both directions: whoever waits for it wakes and finds out.
-    pub(crate) fn shutdown(&self) {
+    /// Ends it at once, in both directions, with a reset: whoever waits for it wakes and finds out, and the kernel holds
+    /// nothing for a client that takes nothing.
+    pub(crate) fn abort(&self) {
         let Self::Plain(tcp) = self;
-        // An error means that it has ended already.
-        SockRef::from(tcp).shutdown(Shutdown::Both).ok();
+        let tcp = SockRef::from(tcp);
+        // Errors mean that it has ended already.
+        tcp.set_linger(Some(Duration::ZERO)).ok();
+        tcp.shutdown(Shutdown::Both).ok();
     }
 
     /// Waits until there may be something to read, or the end. Cancel safe.

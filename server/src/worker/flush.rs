@@ -108,9 +108,14 @@ impl Worker {
 /// Writes to a blocked socket whenever the kernel takes something, until its outbox is empty.
 async fn drain(socket: Rc<Socket>) {
     loop {
-        let writable = timeout(BLOCKED_MAX, socket.stream.writable()).await;
-        if !matches!(writable, Ok(Ok(()))) {
-            break socket.close(CloseCode::TooSlow);
+        match timeout(BLOCKED_MAX, socket.stream.writable()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => break socket.close(CloseCode::GoingAway),
+            Err(_) => {
+                // Its connection waits for it a little, then resets it, and that ends the wait here.
+                socket.cut();
+                continue;
+            }
         }
         let flushed = socket.outbox.borrow_mut().flush(&socket.stream);
         match flushed {

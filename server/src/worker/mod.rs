@@ -65,6 +65,8 @@ pub(crate) struct Worker {
     status: watch::Receiver<LayerState>,
     /// Sockets that have not said hello, oldest first.
     newcomers: RefCell<VecDeque<(Instant, SocketId)>>,
+    /// Sockets whose client was in the middle of a message when it was last read, each once.
+    midway: RefCell<Vec<SocketId>>,
     /// Whatever runs on this thread beside the loop: connections, repairs, drains of blocked sockets.
     pub(crate) tasks: TaskTracker,
     draining: Cell<bool>,
@@ -98,6 +100,7 @@ impl Worker {
             awake: Cell::new(false),
             emptied: Notify::new(),
             newcomers: RefCell::default(),
+            midway: RefCell::default(),
             tasks: TaskTracker::new(),
             draining: Cell::new(false),
             beat: Cell::new(0),
@@ -176,6 +179,7 @@ impl Worker {
         let id = SocketId { place: entry.key(), serial: self.serial.replace(self.serial.get() + 1) };
         let address = self.channel.at(&id.to_string()).ok()?;
         let now = Instant::now();
+        stream.bound();
         let socket = Rc::new(Socket::new(id, address, stream, now));
         entry.insert(Rc::clone(&socket));
         self.tally.sockets.set(sockets.len() as u64);
@@ -183,14 +187,14 @@ impl Worker {
         Some(socket)
     }
 
-    /// Lets a socket go: it leaves its groups, and its place is free. What is in its outbox is still written, unless
-    /// the kernel has stopped taking it.
+    /// Lets a socket go: it leaves its groups, and its place is free. A client that still has not taken what waits for it
+    /// is reset.
     pub(crate) fn release(&self, socket: &Rc<Socket>) {
         for group in socket.groups.take() {
             self.leave_room(&group, socket);
         }
         if socket.blocked.get() {
-            socket.stream.shutdown();
+            socket.stream.abort();
         }
         let mut sockets = self.sockets.borrow_mut();
         if sockets.get(socket.id.place).is_some_and(|held| held.id == socket.id) {
@@ -220,21 +224,14 @@ impl Worker {
         }
         if pushed == Err(Full) {
             // Never skipped in silence: it comes back and resumes.
-            socket.close(CloseCode::TooSlow);
-            return;
+            socket.cut();
         }
         self.touch(socket);
     }
 
-    /// Queues the last frame for a socket. If the kernel takes no more, it takes the place of all that has not been
-    /// begun: who is too slow for the rest would not see it either.
+    /// Queues the last frame for a socket, unless one is queued.
     pub(crate) fn push_close(&self, socket: &Rc<Socket>, code: CloseCode) {
-        let close = frame::close(code);
-        let mut outbox = socket.outbox.borrow_mut();
-        if socket.blocked.get() || outbox.push(close.clone()).is_err() {
-            outbox.end_with(close);
-        }
-        drop(outbox);
+        socket.outbox.borrow_mut().end_with(frame::close(code));
         self.touch(socket);
     }
 

@@ -1,6 +1,7 @@
 //! What arrives in a mailbox.
 
 use crate::{
+    amend::{Owner, Version},
     history::{GapReason, Page},
     message::{Body, Message, MessageId},
     name::{ChannelName, GroupName},
@@ -46,10 +47,14 @@ pub enum Delivery {
 pub struct Posted {
     /// The group it was sent to.
     pub group: GroupName,
-    /// What it is known by.
+    /// What it is known by, in every version.
     pub id: MessageId,
     /// Its place in the history; `None` for an ephemeral one.
     pub position: Option<Position>,
+    /// What it is if it was amended; `None`: it is what was sent first. Boxed, for few are.
+    pub version: Option<Box<Version>>,
+    /// Who may amend it.
+    pub owner: Option<Owner>,
     /// A member that does not get it.
     pub except: Option<ChannelName>,
     /// What it carries.
@@ -61,8 +66,19 @@ impl Posted {
     /// `message` at `position` of `group`'s history.
     #[must_use]
     pub fn new(group: GroupName, message: Message, position: Option<Position>) -> Self {
-        let Message { id, except, body, .. } = message;
-        Self { group, id, position, except, body, rendered: OnceLock::new() }
+        let Message { id, except, owner, body, .. } = message;
+        Self { group, id, position, version: None, owner, except, body, rendered: OnceLock::new() }
+    }
+
+    /// The message that this one became by an amendment.
+    #[must_use]
+    pub fn with_version(self, version: Version) -> Self {
+        Self { version: Some(Box::new(version)), ..self }
+    }
+
+    /// The id under which it was sent: that of the amendment if it is one.
+    pub(crate) fn sent_as(&self) -> MessageId {
+        self.version.as_ref().map_or(self.id, |version| version.by)
     }
 
     /// The same message, not rendered yet.
@@ -71,6 +87,8 @@ impl Posted {
             group: self.group.clone(),
             id: self.id,
             position: self.position,
+            version: self.version.clone(),
+            owner: self.owner,
             except: self.except.clone(),
             body: self.body.clone(),
             rendered: OnceLock::new(),

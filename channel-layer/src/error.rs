@@ -24,6 +24,12 @@ pub enum Error {
     /// Whether a message of this id is in the history cannot be known any more; nothing was appended.
     #[error("whether this message is in the history cannot be known any more")]
     Undecided,
+    /// The message to be amended is not in the history: it never was, is not any more, or was deleted. Nothing was done.
+    #[error("the message is not in the history")]
+    NotFound,
+    /// The message to be amended is somebody else's, or nobody's. Nothing was done.
+    #[error("only its owner may change a message")]
+    Forbidden,
     /// No mailbox has this address.
     #[error("no mailbox has the address {0}")]
     NoSuchChannel(ChannelName),

@@ -1,6 +1,7 @@
 //! The contract between those who send and receive, and whatever carries it between nodes.
 
 use crate::{
+    amend::Amendment,
     error::Result,
     history::{Recovered, Span},
     mailbox::Mailbox,
@@ -64,6 +65,25 @@ pub trait ChannelLayer: Send + Sync + fmt::Debug + 'static {
     /// [`Conflict`](crate::Error::Conflict), [`Undecided`](crate::Error::Undecided),
     /// [`Overloaded`](crate::Error::Overloaded): not sent.
     fn group_send(&self, group: GroupName, message: Message, retention: Retention) -> Answer<Sent>;
+
+    /// Puts `message` in the place of the kept message `target`: an edit, or what is left after a deletion. `message.id` is
+    /// the amendment's own, and `message.owner` must be the target's.
+    ///
+    /// In all else it is a [`group_send`](Self::group_send) that is kept: it has its place in the order when called, and
+    /// a repeat is answered with its position. Members get it under the target's id, with a new position and a
+    /// [`Version`](crate::Version); the history keeps it instead of what was there.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound): the target is not in the history, or was deleted.
+    /// [`Forbidden`](crate::Error::Forbidden): the owners differ, or there is none. And those of `group_send`.
+    fn amend(
+        &self,
+        group: GroupName,
+        target: MessageId,
+        message: Message,
+        amendment: Amendment,
+    ) -> Answer<Sent>;
 
     /// A part of a group's history, oldest first, at most `messages_max` messages.
     ///

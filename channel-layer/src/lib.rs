@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod amend;
 mod delivery;
 mod envelope;
 mod error;
@@ -41,6 +42,7 @@ mod report;
 mod resilient;
 mod state;
 
+pub use amend::{Amendment, Amends, Owner, Version};
 pub use delivery::{Delivery, Posted};
 pub use error::{Error, Result};
 pub use history::{GapReason, Lineage, Page, PastEpoch, Recovered, Span};

@@ -4,12 +4,13 @@
 //! order of the calls is the order of the history.
 
 use crate::{
+    amend::{Amendment, Amends, Version},
     delivery::{Delivery, Posted},
     error::{Error, Result},
     history::{Lineage, Recovered, Span},
     layer::{Answer, ChannelLayer, Sent},
     mailbox::Mailbox,
-    message::{Message, Retention},
+    message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
     position::{Epoch, Position, Scope},
     registry::{
@@ -76,7 +77,7 @@ impl MemoryLayer {
     }
 }
 
-/// Numbers a message, keeps it and hands it out; or gives the position that it has.
+/// Numbers a message, keeps it in the place of what it amends, and hands it out; or gives the position that it has.
 fn post(name: &GroupName, group: &mut Group, message: Message) -> Result<Position> {
     let tail = tail_of(group);
     if let Some((position, digest)) = tail.find(message.id) {
@@ -85,12 +86,32 @@ fn post(name: &GroupName, group: &mut Group, message: Message) -> Result<Positio
     if message.floor.is_some_and(|floor| tail.forgets_after(floor)) {
         return Err(Error::Undecided);
     }
+    let version = message.amends().map(|amends| next_version(tail, &message, amends)).transpose()?;
     let Position { epoch, offset } = tail.head();
     let position = Position { epoch, offset: offset + 1 };
     let digest = message.digest();
-    let posted = Posted::new(name.clone(), message, Some(position));
+    let mut posted = Posted::new(name.clone(), message, Some(position));
+    if let Some((target, version)) = version {
+        posted.id = target;
+        posted = posted.with_version(version);
+    }
     group.post(Arc::new(posted), digest, Instant::now());
     Ok(position)
+}
+
+/// What an amendment makes of its target, if it may.
+fn next_version(tail: &Tail, by: &Message, amends: Amends) -> Result<(MessageId, Version)> {
+    let Amends { target, amendment } = amends;
+    let present = tail.newest(target).ok_or(Error::NotFound)?;
+    let (number, first) = match &present.version {
+        Some(version) if version.amendment == Amendment::Delete => return Err(Error::NotFound),
+        Some(version) => (version.number, version.first),
+        None => (1, present.position.ok_or(Error::NotFound)?),
+    };
+    if present.owner.is_none() || present.owner != by.owner {
+        return Err(Error::Forbidden);
+    }
+    Ok((target, Version { number: number + 1, first, by: by.id, amendment }))
 }
 
 /// The history of a group. One that was forgotten begins anew, in an epoch of its own: no position is given twice.
@@ -125,6 +146,16 @@ impl ChannelLayer for MemoryLayer {
 
     fn group_send(&self, group: GroupName, message: Message, retention: Retention) -> Answer<Sent> {
         ready(self.send_now(&group, message, retention)).boxed()
+    }
+
+    fn amend(
+        &self,
+        group: GroupName,
+        target: MessageId,
+        message: Message,
+        amendment: Amendment,
+    ) -> Answer<Sent> {
+        self.group_send(group, message.amending(Amends { target, amendment }), Retention::Kept)
     }
 
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {

@@ -1,6 +1,11 @@
 //! What is sent: a body, its id, and what the sender knew.
 
-use crate::{error::Error, name::ChannelName, position::Position};
+use crate::{
+    amend::{Amendment, Amends, Owner},
+    error::Error,
+    name::ChannelName,
+    position::Position,
+};
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
 
@@ -12,6 +17,10 @@ use std::{fmt, sync::Arc};
 pub struct MessageId(u128);
 
 impl MessageId {
+    /// Stands for a message that was amended before anybody was told where it stood: its newest version has a place of its
+    /// own.
+    pub const REPLACED: Self = Self(0);
+
     /// An id that no other message has.
     #[must_use]
     pub fn random() -> Self {
@@ -90,6 +99,9 @@ pub struct Message {
     pub floor: Option<Position>,
     /// A member that does not get it: its sender, usually.
     pub except: Option<ChannelName>,
+    /// Who may amend it. `None`: nobody.
+    pub owner: Option<Owner>,
+    amends: Option<Amends>,
     /// What is carried.
     pub body: Body,
 }
@@ -108,14 +120,20 @@ impl Message {
     }
 
     fn new(id: MessageId, body: Body) -> Self {
-        Self { id, digest: None, floor: None, except: None, body }
+        Self { id, digest: None, floor: None, except: None, owner: None, amends: None, body }
     }
 
     /// Says whether two messages of one id are the same: a digest of what the sender chose, without what a node
-    /// added (a time, a name). By default the body's.
+    /// added (a time, a name). By default the body's. What it amends is part of it.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        self.digest.unwrap_or_else(|| fnv1a(self.body.data()))
+        let own = self.digest.unwrap_or_else(|| fnv1a(FNV_OFFSET, self.body.data()));
+        let Some(Amends { target, amendment }) = self.amends else { return own };
+        let what = match amendment {
+            Amendment::Replace => [1],
+            Amendment::Delete => [2],
+        };
+        fnv1a(fnv1a(own, &target.as_u128().to_be_bytes()), &what)
     }
 
     /// Takes `digest` instead of the body's own, when the body holds what a repeat would not repeat.
@@ -139,6 +157,23 @@ impl Message {
         Self { floor, ..self }
     }
 
+    /// A message that `owner` may amend, or with which they amend another.
+    #[must_use]
+    pub fn owned_by(self, owner: Owner) -> Self {
+        Self { owner: Some(owner), ..self }
+    }
+
+    /// Which message it takes the place of; a layer says so of what came by
+    /// [`amend`](crate::ChannelLayer::amend).
+    #[must_use]
+    pub fn amends(&self) -> Option<Amends> {
+        self.amends
+    }
+
+    pub(crate) fn amending(self, amends: Amends) -> Self {
+        Self { amends: Some(amends), ..self }
+    }
+
     /// Not for `member`.
     #[must_use]
     pub fn except(self, member: ChannelName) -> Self {
@@ -147,7 +182,8 @@ impl Message {
 }
 
 /// FNV-1a, because a digest must be the same in every build on every node; std's hashers promise no such thing.
-fn fnv1a(data: &[u8]) -> u64 {
-    data.iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+fn fnv1a(hash: u64, data: &[u8]) -> u64 {
+    data.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

@@ -65,6 +65,20 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// Offsets without a message that a reader is taken past one by one; beyond it a jump costs less.
+const MISSING_MAX: u64 = 256;
+
+impl Position {
+    /// The positions between `before` and this one, in which a history that has both next to each other holds nothing: what
+    /// stood there was amended since, and stands further on. None where they are too many to be gone through.
+    pub fn missing_after(self, before: Self) -> impl Iterator<Item = Self> {
+        let first = before.offset.saturating_add(1);
+        let is_short = self.offset.saturating_sub(first) <= MISSING_MAX;
+        let missing = first..if is_short { self.offset } else { first };
+        missing.map(move |offset| Self { offset, ..self })
+    }
+}
+
 /// How far something reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {

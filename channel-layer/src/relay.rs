@@ -4,6 +4,7 @@
 //! written once above it. It answers, or says that its link has ended; whoever uses it then connects again.
 
 use crate::{
+    delivery::Posted,
     history::{Lineage, Recovered, Span},
     message::Message,
     name::{ChannelName, GroupName},
@@ -11,7 +12,7 @@ use crate::{
     report::Census,
 };
 use futures_util::future::{BoxFuture, FutureExt, ready};
-use std::fmt;
+use std::{fmt, sync::Arc};
 use tokio::sync::mpsc;
 
 /// Why a relay did not answer.
@@ -47,15 +48,8 @@ pub struct Link {
 /// One thing that arrives over a link.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A message of a subscribed group.
-    Posted {
-        /// The group.
-        group: GroupName,
-        /// Its place in the history; `None` for an ephemeral one.
-        position: Option<Position>,
-        /// The message.
-        message: Message,
-    },
+    /// A message of a subscribed group: with a position if it is kept, and with what it is if it was amended.
+    Posted(Arc<Posted>),
     /// A message to a mailbox of this node.
     Direct {
         /// The address.
@@ -107,7 +101,8 @@ pub struct Opened {
 pub struct Outgoing {
     /// The group.
     pub group: GroupName,
-    /// The message; its `floor` is set.
+    /// The message; its `floor` is set. If it [amends](Message::amends) another, that is checked, and the other one dropped
+    /// from the history, in the same step.
     pub message: Message,
     /// The epoch in which it is to be numbered, and its place in this node's order; `None`: it is ephemeral.
     pub place: Option<(Epoch, Chain)>,
@@ -126,6 +121,10 @@ pub enum Verdict {
     Conflict,
     /// It may have been numbered and forgotten. Nothing was done.
     Undecided,
+    /// What it amends is not in the history, or was deleted. Nothing was done.
+    NotFound,
+    /// What it amends has another owner, or none. Nothing was done.
+    Forbidden,
     /// The epoch is not the present one: open the group again. Nothing was done.
     Stale,
     /// It does not follow this node's last publish: open the group again. Nothing was done.

@@ -33,5 +33,5 @@ pub use event::{
     Ack, CaughtUp, ChatMessage, ChatTyping, Drain, ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong,
     RateLimited, Reason, Settled, Snapshot, User, Welcome, history, joined, resync,
 };
-pub use place::{Placing, Position, payload, place};
+pub use place::{Edited, Placing, Position, payload, place};
 pub use request::{Hello, History, Join, JoinGroup, Leave, Request, Send, Typing};

@@ -1,10 +1,12 @@
 //! The channel layer through its public door: its contract, and what a Redis can do to it.
 //!
-//! `members` and `history` hold for every layer and run on both. In the others nodes are layers in this process, each
+//! `members`, `history` and most of `amend` hold for every layer and run on both. In the others nodes are layers in this process, each
 //! with connections of its own, over a real Redis of the test's own: groups, order and history, and no more than that.
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, cases and helpers without the attribute too")]
 
+mod amend;
+mod amended;
 mod both;
 mod epochs;
 mod history;

@@ -113,12 +113,14 @@ fn entry(group: &GroupName, id: &str, fields: &[Value]) -> Option<Arc<Posted>> {
     let text = |name| fields.get(name).and_then(|value| std::str::from_utf8(value).ok());
     let epoch = text("e")?.parse().ok()?;
     let offset = id.strip_suffix("-0")?.parse().ok()?;
-    let message = match (text("k"), fields.get("b").cloned()) {
+    let position = Some(Position { epoch, offset });
+    let envelope = match (text("k"), fields.get("b").cloned()) {
         (Some("msg"), Some(envelope)) => envelope::decode(envelope).ok(),
         _ => None,
     };
-    let message = message.unwrap_or_else(|| Message::event(MessageId::random(), UNREADABLE, ""));
-    Some(Arc::new(Posted::new(group.clone(), message, Some(Position { epoch, offset }))))
+    let unreadable =
+        || Posted::new(group.clone(), Message::event(MessageId::random(), UNREADABLE, ""), position);
+    Some(Arc::new(envelope.map_or_else(unreadable, |envelope| envelope.posted(group.clone(), position))))
 }
 
 fn field(pair: &[Value]) -> Option<(String, Bytes)> {

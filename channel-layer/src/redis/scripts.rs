@@ -1,6 +1,7 @@
 //! The Lua scripts: what they are given, and what their answers mean.
 
 use crate::{
+    amend::{Amendment, Amends, Owner},
     envelope,
     history::{GapReason, Lineage, Recovered},
     position::{Epoch, Position},
@@ -16,7 +17,8 @@ use redis::{Cmd, FromRedisValue, Value, aio::MultiplexedConnection, from_redis_v
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 const OPEN: &str = include_str!("open.lua");
-const PUBLISH: &str = include_str!("publish.lua");
+const PUBLISH: &str = concat!(include_str!("keep.lua"), include_str!("publish.lua"));
+const AMEND: &str = concat!(include_str!("keep.lua"), include_str!("amend.lua"));
 
 /// What a group's stream keeps at most; the first bound that is hit counts.
 const MESSAGES_MAX: usize = 1_000;
@@ -34,17 +36,18 @@ const LATEST_MAX: usize = 100;
 pub(crate) struct Scripts {
     open: Arc<str>,
     publish: Arc<str>,
+    amend: Arc<str>,
 }
 
 impl Scripts {
     pub(crate) async fn load(commands: &mut MultiplexedConnection) -> Result<Self, LinkError> {
-        let mut names = Vec::with_capacity(2);
-        for script in [OPEN, PUBLISH] {
+        let mut names = Vec::with_capacity(3);
+        for script in [OPEN, PUBLISH, AMEND] {
             let load = redis::cmd("SCRIPT").arg("LOAD").arg(script).to_owned();
             names.push(link::answer(load.query_async::<String>(commands)).await?);
         }
-        let [open, publish] = <[String; 2]>::try_from(names).expect("one name a script");
-        Ok(Self { open: open.into(), publish: publish.into() })
+        let [open, publish, amend] = <[String; 3]>::try_from(names).expect("one name a script");
+        Ok(Self { open: open.into(), publish: publish.into(), amend: amend.into() })
     }
 }
 
@@ -69,6 +72,7 @@ pub(crate) fn open(connections: &Connections, keys: &Keys, opening: &Opening) ->
     cmd
 }
 
+/// Numbers a message, keeps it and publishes it; if it amends another, in that one's place.
 pub(crate) fn publish(
     connections: &Connections,
     keys: &Keys,
@@ -76,7 +80,11 @@ pub(crate) fn publish(
     (epoch, chain): (Epoch, Chain),
 ) -> Cmd {
     let Outgoing { group, message, .. } = outgoing;
-    let mut cmd = call(&connections.scripts.publish, &keys.group(group));
+    let script = match message.amends() {
+        Some(_) => &connections.scripts.amend,
+        None => &connections.scripts.publish,
+    };
+    let mut cmd = call(script, &keys.group(group));
     cmd.arg(keys.channel(group)).arg(epoch.to_string()).arg(&*connections.life).arg(&*connections.node);
     cmd.arg(format!("{}:{}", chain.generation, chain.seq - 1))
         .arg(format!("{}:{}", chain.generation, chain.seq));
@@ -85,8 +93,19 @@ pub(crate) fn publish(
         Some(floor) => cmd.arg(floor.epoch.to_string()).arg(floor.offset),
         None => cmd.arg("").arg(0),
     };
-    cmd.arg(&*envelope::encode(message));
+    let envelope = envelope::encode(message);
+    let filled_in = message.amends().map_or(envelope.len()..envelope.len(), |_| envelope::FILLED_IN);
+    cmd.arg(&envelope[..filled_in.start]);
     cmd.arg(MESSAGES_MAX).arg(BYTES_MAX).arg(millis(AGE_MAX)).arg(IDS_MAX);
+    if let Some(Amends { target, amendment }) = message.amends() {
+        let owner = message.owner.map(Owner::as_u64).unwrap_or_default();
+        cmd.arg(&target.as_u128().to_be_bytes()[..]).arg(&owner.to_be_bytes()[..]);
+        cmd.arg(match amendment {
+            Amendment::Replace => "r",
+            Amendment::Delete => "d",
+        });
+        cmd.arg(&envelope[filled_in.end..]);
+    }
     cmd
 }
 
@@ -113,6 +132,8 @@ pub(crate) fn verdict(outgoing: &Outgoing, answer: Value) -> Result<Verdict, Lin
         }
         ["conflict"] => Ok(Verdict::Conflict),
         ["undecided"] => Ok(Verdict::Undecided),
+        ["not_found"] => Ok(Verdict::NotFound),
+        ["forbidden"] => Ok(Verdict::Forbidden),
         ["stale"] => Ok(Verdict::Stale),
         ["fenced"] => Ok(Verdict::Fenced),
         _ => Err(LinkError::Malformed("an unknown verdict")),

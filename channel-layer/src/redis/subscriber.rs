@@ -4,14 +4,16 @@
 //! that the message is ephemeral. Anybody who may publish can write here, so nothing is taken for granted.
 
 use crate::{
+    delivery::Posted,
     envelope,
-    name::ChannelName,
+    name::{ChannelName, GroupName},
     position::{Epoch, Position},
     redis::keys::Keys,
     relay::Incoming,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use redis::Value;
+use std::sync::Arc;
 
 /// How an ephemeral message is marked.
 pub(crate) const NO_POSITION: [u8; 32] = [b'0'; 32];
@@ -23,28 +25,25 @@ pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
     };
     let payload = Bytes::from(payload);
     match keys.group_of(std::str::from_utf8(&channel).ok()?) {
-        Some(group) => {
-            let (position, message) = posted(payload)?;
-            Some(Incoming::Posted { group, position, message })
-        }
+        Some(group) => posted(group, payload).map(|posted| Incoming::Posted(Arc::new(posted))),
         // The only other channel that is subscribed to is the node's own.
         None => read_direct(payload),
     }
 }
 
-fn posted(mut payload: Bytes) -> Option<(Option<Position>, crate::Message)> {
+fn posted(group: GroupName, mut payload: Bytes) -> Option<Posted> {
     if payload.len() < NO_POSITION.len() {
         return None;
     }
     let label = payload.split_to(NO_POSITION.len());
-    let message = envelope::decode(payload).ok()?;
+    let envelope = envelope::decode(payload).ok()?;
     if *label == NO_POSITION {
-        return Some((None, message));
+        return Some(envelope.posted(group, None));
     }
     let label = std::str::from_utf8(&label).ok()?;
     let epoch: Epoch = label.get(..16)?.parse().ok()?;
     let offset = u64::from_str_radix(label.get(16..)?, 16).ok()?;
-    Some((Some(Position { epoch, offset }), message))
+    Some(envelope.posted(group, Some(Position { epoch, offset })))
 }
 
 /// The payload of a message to a mailbox.
@@ -63,7 +62,7 @@ fn read_direct(mut payload: Bytes) -> Option<Incoming> {
         return None;
     }
     let to = std::str::from_utf8(&payload.split_to(length)).ok()?.parse().ok()?;
-    Some(Incoming::Direct { to, message: envelope::decode(payload).ok()? })
+    Some(Incoming::Direct { to, message: envelope::decode(payload).ok()?.message })
 }
 
 #[cfg(test)]
@@ -80,16 +79,15 @@ mod tests {
         let keys = Keys::new("p");
         let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
         let numbered = [b"00000000000000ff0000000000000010", &*envelope].concat();
-        let Some(Incoming::Posted { group, position: Some(position), .. }) =
-            read(&keys, push("p:{g}", &numbered))
-        else {
+        let Some(Incoming::Posted(posted)) = read(&keys, push("p:{g}", &numbered)) else {
             panic!("not read")
         };
-        assert_eq!((group.as_str(), position.epoch.as_u64(), position.offset), ("g", 255, 16));
+        let position = posted.position.unwrap();
+        assert_eq!((posted.group.as_str(), position.epoch.as_u64(), position.offset), ("g", 255, 16));
         let ephemeral = [&NO_POSITION, &*envelope].concat();
         assert!(matches!(
             read(&keys, push("p:{g}", &ephemeral)),
-            Some(Incoming::Posted { position: None, .. })
+            Some(Incoming::Posted(posted)) if posted.position.is_none()
         ));
         let to: ChannelName = "n.0!s".parse().unwrap();
         assert!(matches!(

@@ -10,7 +10,11 @@ use crate::{
     position::Position,
     registry::ids::{IdIndex, Known},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// What a tail keeps at most; the first bound that is hit counts.
@@ -41,6 +45,8 @@ pub(crate) struct Tail {
     entries: VecDeque<(Instant, Arc<Posted>)>,
     bytes: usize,
     ids: IdIndex,
+    /// Where the newest version of each amended message stands that is here.
+    newest: HashMap<MessageId, u64>,
 }
 
 /// What there is of the history at or before a tail's start.
@@ -74,6 +80,7 @@ impl Tail {
             entries: VecDeque::new(),
             bytes: 0,
             ids: IdIndex::default(),
+            newest: HashMap::new(),
         }
     }
 
@@ -94,6 +101,19 @@ impl Tail {
         self.ids.find(id)
     }
 
+    /// The newest version of a message, if it is here.
+    pub(crate) fn newest(&self, id: MessageId) -> Option<&Arc<Posted>> {
+        self.index_of(id).map(|index| &self.entries[index].1)
+    }
+
+    fn index_of(&self, id: MessageId) -> Option<usize> {
+        let first = || self.ids.find(id).map(|(position, _)| position.offset);
+        let offset = self.newest.get(&id).copied().or_else(first)?;
+        let index = self.seen(offset.checked_sub(1)?);
+        // An amendment's own id is in the index too, and stands for no message.
+        self.entries.get(index).is_some_and(|(_, posted)| posted.id == id).then_some(index)
+    }
+
     /// Whether a message whose sender stood at `floor` may have been numbered and forgotten since.
     pub(crate) fn forgets_after(&self, floor: Position) -> bool {
         let floor = if floor.epoch == self.lineage.epoch {
@@ -108,11 +128,19 @@ impl Tail {
         self.ids.forgets_after(floor)
     }
 
-    /// Takes the next message of the history. What has no position is no part of it.
+    /// Takes the next message of the history; an amended one in the place of what it was. What has no position is no part
+    /// of it.
     pub(crate) fn append(&mut self, posted: Arc<Posted>, digest: u64, now: Instant) {
         let Some(position) = posted.position else { return };
         self.head = position.offset;
-        self.ids.insert(posted.id, (position, digest), self.bounds.ids);
+        if posted.version.is_some() {
+            if let Some((_, replaced)) = self.index_of(posted.id).and_then(|index| self.entries.remove(index))
+            {
+                self.bytes -= size(&replaced);
+            }
+            self.newest.insert(posted.id, position.offset);
+        }
+        self.ids.insert(posted.sent_as(), (position, digest), self.bounds.ids);
         self.bytes += size(&posted);
         self.entries.push_back((now, posted));
         self.expire(now);
@@ -134,6 +162,9 @@ impl Tail {
             }
             self.start = oldest.position.map_or(self.start, |position| position.offset);
             self.bytes -= size(oldest);
+            if oldest.version.is_some() {
+                self.newest.remove(&oldest.id);
+            }
             self.entries.pop_front();
             if self.before == Before::Nothing {
                 self.before = Before::Backend;
@@ -154,6 +185,7 @@ impl Tail {
     /// Drops what it has, and goes on where it stands.
     pub(crate) fn forget(&mut self) {
         self.entries = VecDeque::new();
+        self.newest = HashMap::new();
         self.bytes = 0;
         self.ids.forget(self.head);
         self.start = self.head;

@@ -6,7 +6,7 @@
 use crate::{
     delivery::{Delivery, Posted},
     history::{Lineage, Page, Recovered},
-    message::Message,
+    message::MessageId,
     name::GroupName,
     position::Position,
     registry::{
@@ -52,7 +52,7 @@ struct Reader {
     stage: Stage,
     /// Arrivals were lost while it was not in step: once it is, it reads once more.
     doubted: bool,
-    held: VecDeque<(Position, Message)>,
+    held: VecDeque<Arc<Posted>>,
 }
 
 #[derive(Debug)]
@@ -72,10 +72,10 @@ impl Inbound {
     }
 
     /// Takes a message that the backend passed on.
-    pub(crate) fn accept(&mut self, name: &GroupName, position: Option<Position>, message: Message) -> Need {
-        let Some(position) = position else {
-            let posted = Posted::new(name.clone(), message, None);
-            self.registry.existing(name, |group| group.fan_out(&Delivery::Message(Arc::new(posted))));
+    pub(crate) fn accept(&mut self, posted: Arc<Posted>) -> Need {
+        let name = &posted.group.clone();
+        let Some(position) = posted.position else {
+            self.registry.existing(name, |group| group.fan_out(&Delivery::Message(posted)));
             return Need::Nothing;
         };
         // The last pushes of a group that was just left have nobody to wait for.
@@ -84,19 +84,19 @@ impl Inbound {
         }
         let reader = self.readers.entry(name.clone()).or_default();
         if reader.stage != Stage::Live {
-            reader.hold(position, message);
+            reader.hold(posted);
             return Need::Nothing;
         }
-        let step = self.registry.existing(name, |group| step(name, group, position, message));
+        let step = self.registry.existing(name, |group| step(group, position, &posted));
         match step {
             None | Some(Step::Done) => Need::Nothing,
-            Some(Step::Missing(after, message)) => {
-                reader.held.push_front((position, message));
+            Some(Step::Missing(after)) => {
+                reader.held.push_front(posted);
                 reader.stage = Stage::Reading;
                 Need::Read(after)
             }
-            Some(Step::Strange(message)) => {
-                reader.held.push_front((position, message));
+            Some(Step::Strange) => {
+                reader.held.push_front(posted);
                 self.unsync(name);
                 Need::Open
             }
@@ -138,10 +138,8 @@ impl Inbound {
             return Need::Read(head);
         }
         reader.stage = Stage::Live;
-        while let Some((position, message)) =
-            self.readers.get_mut(name).and_then(|reader| reader.held.pop_front())
-        {
-            let need = self.accept(name, Some(position), message);
+        while let Some(posted) = self.readers.get_mut(name).and_then(|reader| reader.held.pop_front()) {
+            let need = self.accept(posted);
             if need != Need::Nothing {
                 return need;
             }
@@ -185,10 +183,10 @@ impl Inbound {
 }
 
 impl Reader {
-    fn hold(&mut self, position: Position, message: Message) {
+    fn hold(&mut self, posted: Arc<Posted>) {
         // What does not fit shows as a jump later, and is then read.
         if self.held.len() < HOLD_MAX {
-            self.held.push_back((position, message));
+            self.held.push_back(posted);
         }
     }
 }
@@ -196,27 +194,27 @@ impl Reader {
 enum Step {
     Done,
     /// Something between this position and the message is missing.
-    Missing(Position, Message),
+    Missing(Position),
     /// The message's epoch is none that this node knows.
-    Strange(Message),
+    Strange,
 }
 
-fn step(name: &GroupName, group: &mut Group, position: Position, message: Message) -> Step {
-    let Some(tail) = &mut group.tail else { return Step::Strange(message) };
+fn step(group: &mut Group, position: Position, posted: &Arc<Posted>) -> Step {
+    let Some(tail) = &mut group.tail else { return Step::Strange };
     let head = tail.head();
     if position.epoch != head.epoch {
         return match tail.lineage().resume(position, head.offset) {
             Ok(_) => Step::Done,
-            Err(_) => Step::Strange(message),
+            Err(_) => Step::Strange,
         };
     }
     if position.offset <= head.offset {
         return Step::Done;
     }
     if position.offset > head.offset + 1 {
-        return Step::Missing(head, message);
+        return Step::Missing(head);
     }
-    post(group, Arc::new(Posted::new(name.clone(), message, Some(position))));
+    post(group, Arc::clone(posted));
     Step::Done
 }
 
@@ -227,12 +225,20 @@ fn post(group: &mut Group, posted: Arc<Posted>) {
         // A read was overtaken: by an opening, or by another read.
         return;
     }
-    if tail.find(posted.id).is_some() {
+    if tail.find(posted.sent_as()).is_some() {
         tail.pass(position.offset);
         group.fan_out(&Delivery::Placed { group: posted.group.clone(), id: posted.id, position });
     } else {
         // The backend has the digests; this copy need not.
         group.post(posted, 0, Instant::now());
+    }
+}
+
+/// Takes members past offsets whose messages were amended since and stand further on: what is live has no holes.
+fn pass_over(group: &Group, next: &Posted) {
+    let (Some(tail), Some(next_at)) = (&group.tail, next.position) else { return };
+    for position in next_at.missing_after(tail.head()) {
+        group.fan_out(&Delivery::Placed { group: next.group.clone(), id: MessageId::REPLACED, position });
     }
 }
 
@@ -245,6 +251,7 @@ fn take(name: &GroupName, group: &mut Group, lineage: Option<&Lineage>, recovere
             }
             let Page { messages, head, more } = page;
             for message in messages {
+                pass_over(group, &message);
                 post(group, message);
             }
             if let (Some(tail), false) = (&mut group.tail, more) {
@@ -292,7 +299,7 @@ mod tests {
     use super::*;
     use crate::{
         mailbox::{Mailbox, Received},
-        message::MessageId,
+        message::{Message, MessageId},
         position::Epoch,
     };
 
@@ -300,14 +307,15 @@ mod tests {
         Position { epoch: Epoch::from_u64(epoch).unwrap(), offset }
     }
 
-    fn message(offset: u64) -> Message {
-        Message::frame(MessageId::from_u128(offset.into()), "{}")
+    fn posted(epoch: u64, offset: u64) -> Arc<Posted> {
+        let message = Message::frame(MessageId::from_u128(offset.into()), "{}");
+        Arc::new(Posted::new(name(), message, Some(at(epoch, offset))))
     }
 
     fn page(epoch: u64, offsets: std::ops::RangeInclusive<u64>) -> Recovered {
-        let posted = |offset| Arc::new(Posted::new(name(), message(offset), Some(at(epoch, offset))));
         let head = at(epoch, *offsets.end());
-        Recovered::All(Page { messages: offsets.map(posted).collect(), head, more: false })
+        let messages = offsets.map(|offset| posted(epoch, offset)).collect();
+        Recovered::All(Page { messages, head, more: false })
     }
 
     fn name() -> GroupName {
@@ -336,28 +344,46 @@ mod tests {
     #[test]
     fn what_a_jump_left_out_comes_before_what_showed_it() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(&name(), Some(at(1, 13)), message(13)), Need::Read(at(1, 10)));
-        assert_eq!(inbound.accept(&name(), Some(at(1, 14)), message(14)), Need::Nothing);
+        assert_eq!(inbound.accept(posted(1, 13)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 14)), Need::Nothing);
         assert!(delivered(&mut mailbox).is_empty());
         assert_eq!(inbound.read(&name(), page(1, 11..=13)), Need::Nothing);
         assert_eq!(delivered(&mut mailbox), [11, 12, 13, 14]);
     }
 
     #[test]
+    fn members_are_taken_past_what_was_amended_while_nobody_heard() {
+        let (mut inbound, mut mailbox) = live();
+        assert_eq!(inbound.accept(posted(1, 14)), Need::Read(at(1, 10)));
+        let Recovered::All(mut read) = page(1, 11..=13) else { unreachable!() };
+        read.messages.remove(1);
+        assert_eq!(inbound.read(&name(), Recovered::All(read)), Need::Nothing);
+        let mut passed = Vec::new();
+        while let Some(Received::Delivery(delivery)) = mailbox.try_recv() {
+            passed.push(match delivery {
+                Delivery::Message(posted) => (posted.id.as_u128(), posted.position.unwrap().offset),
+                Delivery::Placed { id, position, .. } => (id.as_u128(), position.offset),
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(passed, [(11, 11), (0, 12), (13, 13), (14, 14)]);
+    }
+
+    #[test]
     fn a_read_that_was_overtaken_brings_nothing_twice_and_moves_nothing_back() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(&name(), Some(at(1, 12)), message(12)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
         let lineage = Lineage::of(at(1, 10).epoch);
         assert_eq!(inbound.opened(&name(), &lineage, page(1, 11..=13)), Need::Nothing);
         assert_eq!(inbound.read(&name(), page(1, 11..=12)), Need::Nothing);
-        assert_eq!(inbound.accept(&name(), Some(at(1, 14)), message(14)), Need::Nothing);
+        assert_eq!(inbound.accept(posted(1, 14)), Need::Nothing);
         assert_eq!(delivered(&mut mailbox), [11, 12, 13, 14]);
     }
 
     #[test]
     fn a_read_from_an_epoch_that_this_node_does_not_know_asks_for_an_opening() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(&name(), Some(at(1, 12)), message(12)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
         assert_eq!(inbound.read(&name(), page(2, 11..=12)), Need::Open);
         assert!(delivered(&mut mailbox).is_empty());
     }
@@ -368,7 +394,7 @@ mod tests {
         drop(mailbox);
         assert!(inbound.registry.remove_if_empty(&name()));
         inbound.forget(&name());
-        assert_eq!(inbound.accept(&name(), Some(at(1, 11)), message(11)), Need::Nothing);
+        assert_eq!(inbound.accept(posted(1, 11)), Need::Nothing);
         assert_eq!(inbound.read(&name(), page(1, 11..=11)), Need::Nothing);
         assert!(inbound.readers.is_empty());
     }

@@ -11,11 +11,12 @@ mod publisher;
 mod subscriptions;
 
 use crate::{
+    amend::{Amendment, Amends},
     error::{Error, Result},
     history::{Recovered, Span},
     layer::{Answer, ChannelLayer, Sent},
     mailbox::Mailbox,
-    message::{Message, Retention},
+    message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
     registry::{Registry, tail::TailRead},
     relay::{LinkError, Relay},
@@ -87,6 +88,18 @@ impl ResilientLayer {
         })
     }
 
+    /// Takes its place in the queue now; the answer waits.
+    fn publish(&self, group: GroupName, message: Message, retention: Retention) -> Answer<Sent> {
+        if let Err(too_large) = message.check() {
+            return ready(Err(too_large)).boxed();
+        }
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + self.deadline;
+        let command = self.command(Command::Publish(Pending { group, message, retention, deadline, answer }));
+        let answer = self.answer(command, answered, deadline);
+        async move { answer.await? }.boxed()
+    }
+
     /// What the owner answers, or [`Error::Unavailable`] at the deadline.
     fn answer<T: Send + 'static>(
         &self,
@@ -147,14 +160,20 @@ impl ChannelLayer for ResilientLayer {
     }
 
     fn group_send(&self, group: GroupName, message: Message, retention: Retention) -> Answer<Sent> {
-        if let Err(too_large) = message.check() {
-            return ready(Err(too_large)).boxed();
+        self.publish(group, message, retention)
+    }
+
+    fn amend(
+        &self,
+        group: GroupName,
+        target: MessageId,
+        message: Message,
+        amendment: Amendment,
+    ) -> Answer<Sent> {
+        if message.owner.is_none() {
+            return ready(Err(Error::Forbidden)).boxed();
         }
-        let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.deadline;
-        let command = self.command(Command::Publish(Pending { group, message, retention, deadline, answer }));
-        let answer = self.answer(command, answered, deadline);
-        async move { answer.await? }.boxed()
+        self.publish(group, message.amending(Amends { target, amendment }), Retention::Kept)
     }
 
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {

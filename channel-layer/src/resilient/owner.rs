@@ -212,8 +212,9 @@ impl Owner {
         let mut taken = 0;
         while let Some(arrived) = next {
             match arrived {
-                Incoming::Posted { group, position, message } => {
-                    let need = self.inbound.accept(&group, position, message);
+                Incoming::Posted(posted) => {
+                    let group = posted.group.clone();
+                    let need = self.inbound.accept(posted);
                     self.need(group, need);
                 }
                 Incoming::Dropped => self.read_everything(),

@@ -150,6 +150,8 @@ impl Publisher {
                 }
                 Ok(Verdict::Sent) => pending.answer(Ok(None)),
                 Ok(Verdict::Conflict) => pending.answer(Err(Error::Conflict)),
+                Ok(Verdict::NotFound) => pending.answer(Err(Error::NotFound)),
+                Ok(Verdict::Forbidden) => pending.answer(Err(Error::Forbidden)),
                 Ok(Verdict::Undecided) if pending.message.floor.is_some() => {
                     pending.answer(Err(Error::Undecided));
                 }

@@ -51,6 +51,7 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
                 id: id(&frame["id"]),
                 position: position(&frame["position"]),
                 was: &[],
+                edited: None,
             };
             place(&placing, &ChatTyping { user: user(&frame["user"]) }.payload())
         }
@@ -111,6 +112,7 @@ fn rebuild_message(frame: &Value) -> Bytes {
         id: id(&frame["id"]),
         position: position(&frame["position"]),
         was: &was,
+        edited: None,
     };
     place(&placing, &message.payload())
 }

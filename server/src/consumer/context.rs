@@ -6,7 +6,10 @@ use crate::{
     worker::Worker,
 };
 use bytes::Bytes;
-use channel_layer::{Answer, ChannelName, GroupName, LayerState, Message, Recovered, Retention, Sent, Span};
+use channel_layer::{
+    Amendment, Answer, ChannelName, GroupName, LayerState, Message, MessageId, Recovered, Retention, Sent,
+    Span,
+};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
 use serde::Serialize;
@@ -159,6 +162,18 @@ impl Context {
     /// a JSON object with a `type`, into which the hub writes `group`, `id` and `position`.
     pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
         self.worker.layer.group_send(group.clone(), message, retention)
+    }
+
+    /// Edits or deletes a kept message; see [`ChannelLayer::amend`](channel_layer::ChannelLayer::amend). Into a frame's body
+    /// the hub writes `first` and `version` as well.
+    pub fn amend(
+        &self,
+        group: &GroupName,
+        target: MessageId,
+        message: Message,
+        amendment: Amendment,
+    ) -> Answer<Sent> {
+        self.worker.layer.amend(group.clone(), target, message, amendment)
     }
 
     /// Sends to one mailbox; see [`ChannelLayer::send`](channel_layer::ChannelLayer::send).

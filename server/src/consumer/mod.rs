@@ -41,7 +41,8 @@ impl From<channel_layer::Error> for Failure {
             Error::TooLarge => ErrorCode::TooLarge,
             Error::Conflict => ErrorCode::Conflict,
             Error::Undecided => ErrorCode::Undecided,
-            Error::NoSuchChannel(_) => ErrorCode::NotFound,
+            Error::NoSuchChannel(_) | Error::NotFound => ErrorCode::NotFound,
+            Error::Forbidden => ErrorCode::Forbidden,
         };
         Self(Refusal::new(code, error.to_string()))
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
-use palabre_protocol::{Item, Placing, Settled, Snapshot, frame};
+use palabre_protocol::{Edited, Item, Placing, Settled, Snapshot, frame};
 use std::{rc::Rc, sync::Arc};
 
 /// One piece grows to about this size; a longer one would only be copied more.
@@ -181,11 +181,15 @@ fn placed(posted: &Posted, body: &[u8]) -> Bytes {
         id: posted.id.as_u128(),
         position: posted.position.map(on_wire),
         was: &[],
+        edited: posted
+            .version
+            .as_ref()
+            .map(|version| Edited { first: on_wire(version.first), version: version.number }),
     };
     palabre_protocol::place(&placing, body)
 }
 
-fn settled(group: &GroupName, id: MessageId, position: Position) -> Bytes {
+pub(super) fn settled(group: &GroupName, id: MessageId, position: Position) -> Bytes {
     let items = [Item { id: id.as_u128(), position: on_wire(position) }];
     palabre_protocol::encode(&Settled { group: group.as_str(), items: &items })
 }

@@ -3,8 +3,12 @@
 //! Until that is done the room's new messages wait aside, so that nobody sees a later one first. What is gone from the
 //! history as well is a resync, never a silent hole.
 
-use crate::worker::{Worker, fanout::resync, rooms::Room};
-use channel_layer::{GroupName, Position, Posted, Recovered, Span};
+use crate::worker::{
+    Worker,
+    fanout::{resync, settled},
+    rooms::Room,
+};
+use channel_layer::{GroupName, MessageId, Position, Posted, Recovered, Span};
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
@@ -99,6 +103,7 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
         let page = match recovered {
             Recovered::All(page) => {
                 for posted in &page.messages {
+                    worker.pass_over(posted);
                     worker.post_one(posted);
                 }
                 page
@@ -120,6 +125,20 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
             worker.post_one(&posted);
         }
         return;
+    }
+}
+
+impl Worker {
+    /// Takes a room's members past what was amended since: it stands further on, and what is live has no holes.
+    fn pass_over(&self, next: &Posted) {
+        let Some(next_at) = next.position else { return };
+        self.with_room(&next.group, |room| {
+            let Some(before) = room.position() else { return };
+            for position in next_at.missing_after(before) {
+                let frame = settled(&next.group, MessageId::REPLACED, position);
+                room.give(self, Some(position), &frame);
+            }
+        });
     }
 }
 

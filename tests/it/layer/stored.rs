@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use channel_layer::{
-    ChannelLayer, Error, GapReason, Health, Message, MessageId, Mode, Position, Recovered, RedisRelay,
-    ResilientLayer, Retention, Span,
+    Amendment, ChannelLayer, Error, GapReason, Health, Message, MessageId, Mode, Owner, Position, Recovered,
+    RedisRelay, ResilientLayer, Retention, Span,
 };
 use futures_util::future::try_join_all;
 use palabre_tests::RedisServer;
@@ -222,6 +222,9 @@ async fn a_user_with_no_more_rights_than_the_document_lists_is_enough() {
     for number in 0..150 {
         send(&layer, &lobby, number).await;
     }
+    let (garden, mine) = (group("garden"), |number| message(number).owned_by(Owner::from_u64(1)));
+    layer.group_send(garden.clone(), mine(1), Retention::Kept).await.unwrap();
+    layer.amend(garden, message(1).id, mine(2), Amendment::Replace).await.unwrap();
     // Ids that turn over, a history that is asked of Redis, and one that begins anew.
     beside.eval("for id = 1, 12000 do redis.call('HSET', KEYS[3], id, '') end", &lobby, &[]).await;
     send(&layer, &lobby, 150).await;

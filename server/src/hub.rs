@@ -1,21 +1,34 @@
 //! The hub as a value: a layer, a gate, the consumers mounted on it, and the workers that run them.
 
 use crate::{
+    config::Server,
     connection::Doors,
     consumer::{Consumer, Gate, mounted::Mounts},
+    descriptors,
     listen::{
         acceptor,
         arrive::upgraded,
+        crowd::{self, Crowd},
         handshake::Handshake,
+        pace::Pace,
+        rules::Rules,
         serve::{Site, open},
     },
     pool::{Arrival, Pool},
 };
-use axum::{Router, extract::Request, routing::any};
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    routing::any,
+};
 use channel_layer::ChannelLayer;
-use hyper::StatusCode;
 use palabre_protocol::Limits;
-use std::{io, net::TcpListener, num::NonZeroUsize, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Why a hub does not start.
@@ -38,7 +51,7 @@ pub struct HubBuilder {
     gate: Option<Arc<dyn Gate>>,
     mounts: Mounts,
     limits: Limits,
-    workers: Option<NonZeroUsize>,
+    server: Server,
 }
 
 impl HubBuilder {
@@ -71,7 +84,15 @@ impl HubBuilder {
     /// How many workers; half of the machine's cores, and at least one, unless this is said.
     #[must_use]
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
-        self.workers = Some(workers);
+        self.server.workers = Some(workers);
+        self
+    }
+
+    /// Who may connect, and how many: as in the section `[server]` of the configuration, of which `listen` and `backlog`
+    /// are for [`bind_with`](crate::bind_with). Says [`workers`](Self::workers) as well.
+    #[must_use]
+    pub fn server(mut self, server: Server) -> Self {
+        self.server = server;
         self
     }
 
@@ -88,11 +109,17 @@ impl HubBuilder {
         let gate = self.gate.ok_or(StartError::NoGate)?;
         let doors =
             Arc::new(Doors { gate, mounts: self.mounts, limits: self.limits, node: node.into_boxed_str() });
-        let pool = Pool::start(self.workers, &self.layer, &doors).map_err(StartError::Workers)?;
+        let connections_max = match self.server.connections_max {
+            Some(max) => max.get(),
+            None => crowd::connections_max(descriptors::limit()),
+        };
+        let pool = Pool::start(self.server.workers, &self.layer, &doors).map_err(StartError::Workers)?;
         let parts = Parts {
             layer: self.layer,
             doors,
             pool,
+            crowd: Crowd::new(connections_max, self.server.connections_per_address),
+            server: self.server,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -110,6 +137,8 @@ struct Parts {
     layer: Arc<dyn ChannelLayer>,
     doors: Arc<Doors>,
     pool: Pool,
+    crowd: Arc<Crowd>,
+    server: Server,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -118,7 +147,13 @@ impl Hub {
     /// A hub over `layer`, to be put together.
     #[must_use]
     pub fn builder(layer: Arc<dyn ChannelLayer>) -> HubBuilder {
-        HubBuilder { layer, gate: None, mounts: Mounts::default(), limits: Limits::default(), workers: None }
+        HubBuilder {
+            layer,
+            gate: None,
+            mounts: Mounts::default(),
+            limits: Limits::default(),
+            server: Server::default(),
+        }
     }
 
     /// The name of this process, as the layer has it: new at each start.
@@ -147,42 +182,59 @@ impl Hub {
 
     /// The WebSocket at `path`, for an application that has a server of its own over plain TCP:
     /// `axum::serve(listener, app.merge(hub.routes("/ws")))`.
+    ///
+    /// Hosts, origins and proxies are judged here as well, the latter if the server says who is connected
+    /// (`into_make_service_with_connect_info::<SocketAddr>()`); how many connections there are, and how long they may take
+    /// to ask, is that server's business.
     pub fn routes(&self, path: &str) -> Router {
         let parts = Arc::clone(&self.parts);
-        Router::new().route(
-            path,
-            any(move |request: Request| {
-                let parts = Arc::clone(&parts);
-                async move {
-                    let (head, body) = request.into_parts();
-                    let answer = open(&head);
-                    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                        let handshake = Handshake::from_parts(&head, None);
-                        let upgrade = hyper::upgrade::on(Request::from_parts(head, body));
-                        let tasks = parts.tasks.clone();
-                        tasks.spawn(async move {
-                            let Some((tcp, early)) = upgraded(upgrade).await else { return };
-                            if let Ok(tcp) = tcp.into_std() {
-                                parts.pool.take_in(Arrival::Upgraded(tcp, handshake, early));
-                            }
-                        });
-                    }
-                    answer
+        let rules = Arc::new(self.rules(None));
+        let answer = move |request: Request| {
+            let (parts, rules) = (Arc::clone(&parts), Arc::clone(&rules));
+            async move {
+                let (head, body) = request.into_parts();
+                let peer = head.extensions.get().map(|ConnectInfo::<SocketAddr>(peer)| *peer);
+                let (answer, handshake) = open(&head, &rules, peer);
+                if let Some(handshake) = handshake {
+                    let upgrade = hyper::upgrade::on(Request::from_parts(head, body));
+                    let tasks = parts.tasks.clone();
+                    tasks.spawn(async move {
+                        let Some((tcp, early)) = upgraded(upgrade).await else { return };
+                        if let Ok(tcp) = tcp.into_std() {
+                            parts.pool.take_in(Arrival::Upgraded(tcp, handshake, early));
+                        }
+                    });
                 }
-            }),
-        )
+                answer
+            }
+        };
+        Router::new().route(path, any(answer))
     }
 
     /// Serves WebSockets at `path` and everything else by `app`, until the hub is drained. The HTTP is spoken on the
-    /// workers themselves: the shortest way to a socket.
+    /// workers themselves: the shortest way to a socket. `app` is asked only what the rules for all requests let pass: on
+    /// loopback that is the hosts of loopback and those that are listed. A request with a body is the last of its
+    /// connection.
     ///
     /// # Errors
     ///
     /// When the listener cannot be used.
     pub async fn serve(&self, listener: TcpListener, path: &str, app: Router) -> io::Result<()> {
-        let site = Arc::new(Site { path: path.into(), app });
-        let hand_on = |tcp, peer| self.parts.pool.take_in(Arrival::Accepted(tcp, peer, Arc::clone(&site)));
-        acceptor::accept(listener, self.parts.stop.clone(), hand_on).await
+        let Parts { pool, crowd, server, stop, .. } = &*self.parts;
+        let rules = self.rules(Some(listener.local_addr()?));
+        let site = Arc::new(Site { path: path.into(), app, rules, crowd: Arc::clone(crowd) });
+        let hand_on = |tcp, peer: SocketAddr| {
+            let counted = Some(peer.ip()).filter(|ip| !site.rules.proxies.trust(*ip));
+            if let Some(place) = crowd.enter(counted) {
+                pool.take_in(Arrival::Accepted(tcp, peer, Arc::clone(&site), place));
+            }
+        };
+        acceptor::accept(listener, stop.clone(), Pace::new(server.accept_rate), || pool.room(), hand_on).await
+    }
+
+    fn rules(&self, at: Option<SocketAddr>) -> Rules {
+        let Server { hosts, origins, trusted_proxies, .. } = &self.parts.server;
+        Rules::new(at, hosts, origins, trusted_proxies)
     }
 
     /// Ends the hub: tells the clients to come back to another node, closes their connections, and shuts the layer

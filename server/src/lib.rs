@@ -33,5 +33,5 @@ pub use palabre_protocol as protocol;
 pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome};
 pub use hub::{Hub, HubBuilder, StartError};
 pub use layers::layer;
-pub use listen::{bind, handshake::Handshake};
+pub use listen::{bind, bind_with, handshake::Handshake};
 pub use worker::texts::Texts;

@@ -8,6 +8,7 @@ use crate::{
     connection::Doors,
     listen::{
         arrive::arrive,
+        crowd::Place,
         handshake::Handshake,
         serve::{Site, serve},
     },
@@ -31,11 +32,15 @@ use tokio::{
     net::TcpStream,
     runtime::{Builder, LocalOptions},
     sync::{mpsc, oneshot},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
 /// Connections that may wait for their worker.
 const ARRIVALS_MAX: usize = 1_024;
+
+/// Between two looks for room when no worker has any.
+const CROWDED: Duration = Duration::from_millis(5);
 
 /// How long a node that goes away waits for its clients to hang up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -43,7 +48,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A connection on its way to a worker.
 pub(crate) enum Arrival {
     /// Accepted by our own listener; HTTP comes first.
-    Accepted(std::net::TcpStream, SocketAddr, Arc<Site>),
+    Accepted(std::net::TcpStream, SocketAddr, Arc<Site>, Place),
     /// Upgraded by somebody else's server.
     Upgraded(std::net::TcpStream, Handshake, Bytes),
 }
@@ -64,6 +69,12 @@ struct Entrance {
     /// What the worker counts.
     tally: Arc<Tally>,
     ended: std::sync::Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl Entrance {
+    fn has_room(&self) -> bool {
+        self.arrivals.capacity() > 0
+    }
 }
 
 /// Counts a connection for as long as it lives.
@@ -114,14 +125,21 @@ impl Pool {
         Ok(Self { workers, current: AtomicUsize::new(0), stop })
     }
 
-    /// Hands a connection to a worker. One that the worker has no room for is dropped: closed at once is better than
-    /// left to wait.
+    /// Waits until some worker takes connections. Cancel safe.
+    pub(crate) async fn room(&self) {
+        while !self.workers.iter().any(Entrance::has_room) {
+            sleep(CROWDED).await;
+        }
+    }
+
+    /// Hands a connection to a worker; dropped, if none has room.
     pub(crate) fn take_in(&self, arrival: Arrival) {
         let load_of = |worker: &Entrance| worker.load.load(Ordering::Relaxed);
-        let idlest = (0..self.workers.len()).min_by_key(|index| load_of(&self.workers[*index])).unwrap_or(0);
+        let with_room = (0..self.workers.len()).filter(|index| self.workers[*index].has_room());
+        let idlest = with_room.min_by_key(|index| load_of(&self.workers[*index])).unwrap_or(0);
         let current = self.current.load(Ordering::Relaxed);
         let lead = load_of(&self.workers[current]).saturating_sub(load_of(&self.workers[idlest]));
-        let chosen = if lead < LEAD_MAX { current } else { idlest };
+        let chosen = if lead < LEAD_MAX && self.workers[current].has_room() { current } else { idlest };
         self.current.store(chosen, Ordering::Relaxed);
         let worker = &self.workers[chosen];
         let load = Load::of(&worker.load);
@@ -174,9 +192,9 @@ async fn take_in(worker: Rc<Worker>, doors: Arc<Doors>, mut arrivals: mpsc::Rece
         let (on, doors) = (Rc::clone(&worker), Arc::clone(&doors));
         worker.tasks.spawn_local(async move {
             match arrival {
-                Arrival::Accepted(tcp, peer, site) => {
+                Arrival::Accepted(tcp, peer, site, place) => {
                     if let Ok(tcp) = TcpStream::from_std(tcp) {
-                        serve(on, doors, site, tcp, peer, Rc::new(load)).await;
+                        serve(on, doors, site, tcp, peer, place, load).await;
                     }
                 }
                 Arrival::Upgraded(tcp, handshake, early) => {

@@ -1,6 +1,11 @@
 //! The first moments of a connection, and requests that are refused: what a client may count on before there is a chat.
 
 mod bytes;
+mod crowd;
+mod deadlines;
+mod handshakes;
+mod hosts;
+mod requests;
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "every fixture panics when what a test relies on is not so")]
 
+pub mod bystander;
 pub mod client;
 pub mod http;
 pub mod machine;

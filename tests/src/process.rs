@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use crate::machine::{Folder, Signal, end, ended, signal, until};
 
@@ -91,6 +92,17 @@ impl HubProcess {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the hub runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a process has memory");
         line.trim_end_matches("kB").trim().parse().expect("it is a number of kB")
+    }
+
+    /// How much processor time it has used.
+    pub fn cpu(&self) -> Duration {
+        /// What the kernel counts in, on every machine that Linux runs on today.
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the hub runs");
+        // The name before the rest stands in parentheses and may have some of its own.
+        let after = stat.rsplit_once(") ").expect("the name comes first").1;
+        let ticks = after.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u32>().expect("a number"));
+        TICK * ticks.sum::<u32>()
     }
 
     /// Asks it to end (SIGTERM), and waits until it has.

@@ -40,9 +40,14 @@ impl RawClient {
     }
 
     /// Opens a WebSocket on a connection; the request and `after` are written at once.
-    pub async fn open(mut stream: TcpStream, after: &[u8]) -> Self {
+    pub async fn open(stream: TcpStream, after: &[u8]) -> Self {
+        Self::open_with(stream, "", after).await
+    }
+
+    /// As [`Self::open`], with more headers, each line with its end.
+    pub async fn open_with(mut stream: TcpStream, headers: &str, after: &[u8]) -> Self {
         let addr = stream.peer_addr().expect("it is connected");
-        let mut bytes = request(addr, "").into_bytes();
+        let mut bytes = request(addr, headers).into_bytes();
         bytes.extend_from_slice(after);
         let opened = timeout(DEADLINE, async {
             stream.write_all(&bytes).await.expect("the hub takes a request");

@@ -27,13 +27,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let limits = Limits::default();
     // The port comes first: a node that cannot listen must not touch Redis.
     let listen = settings.server.listen;
-    let listener = listen::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = listen::bind_with(listen, settings.server.backlog)
+        .with_context(|| format!("cannot listen on {listen}"))?;
     descriptors::raise();
-    let mut builder = Hub::builder(layers::layer(&settings)?);
-    if let Some(workers) = settings.server.workers {
-        builder = builder.workers(workers);
-    }
-    let hub = builder
+    let hub = Hub::builder(layers::layer(&settings)?)
+        .server(settings.server.clone())
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
         .mount(chat::PREFIX, move |_| Chat::new(limits))
         .start()?;

@@ -98,7 +98,6 @@ pub(super) fn text_like<T: FromStr<Err: Display> + Display>(expected: &'static s
 }
 
 /// At most so many values of a kind.
-#[cfg_attr(not(test), expect(dead_code, reason = "the first setting of this kind takes this line away"))]
 pub(super) fn list<K: Kind>(of: K, items_max: usize) -> ListOf<K> {
     ListOf { of, items_max }
 }

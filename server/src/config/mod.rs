@@ -13,6 +13,7 @@ mod secret;
 mod settings;
 mod sources;
 mod values;
+mod web;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ pub use self::settings::{Auth, Node, NodeId, Prefix, Redis, Server, Settings};
 use self::sources::{Collected, Sources};
 pub use self::values::Setting;
 use self::values::Values;
+pub use self::web::{Authority, Network, Origin, Scheme};
 
 /// What the command line may say; everything else comes from the file or the environment.
 #[derive(Debug, Clone, Default)]

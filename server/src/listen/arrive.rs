@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{self, Doors},
-    listen::handshake::Handshake,
+    listen::{guarded::Guarded, handshake::Handshake},
     socket::stream::Stream,
     worker::Worker,
 };
@@ -16,18 +16,23 @@ use tokio::net::TcpStream;
 ///
 /// `None` when the client has gone, or when something else than plain TCP is under it.
 pub(crate) async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
-    let (tcp, early) = match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgrade.await.ok()?) {
-        Ok(parts) => (parts.io, parts.read_buf),
-        Err(upgraded) => plain(upgraded)?,
+    let (tcp, early) = match upgrade.await.ok()?.downcast::<TokioIo<Guarded>>() {
+        Ok(parts) => (parts.io.into_inner().into_inner(), parts.read_buf),
+        Err(upgraded) => foreign(upgraded)?,
     };
     // A copy: what hyper read is a slice of a buffer of 8 KiB that would live as long as the connection.
-    Some((tcp.into_inner(), Bytes::copy_from_slice(&early)))
+    Some((tcp, Bytes::copy_from_slice(&early)))
 }
 
-/// The same for hyper's own HTTP/1 server, which has another shape.
-fn plain(upgraded: Upgraded) -> Option<(TokioIo<TcpStream>, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io, parts.read_buf))
+/// The same for a server that is not ours: axum's, or hyper's own for HTTP/1, which has another shape.
+fn foreign(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
+    match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => {
+            let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+            Some((parts.io.into_inner(), parts.read_buf))
+        }
+    }
 }
 
 /// Runs the connection behind a WebSocket, on this worker, to its end.

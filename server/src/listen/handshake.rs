@@ -1,21 +1,24 @@
 //! Whether a request may become a WebSocket, and what is kept of it when it does.
 //!
-//! Pure: a method, a version and headers in, an answer or a refusal out. It is strict where leniency would let two parties
-//! read one request differently: what RFC 6455 section 4.2.1 wants once must stand exactly once. A browser's page may
-//! connect only to the host that it came from; programs send no `Origin` and are judged by their first frame instead.
-//! Nothing here reads the body, the path or the peer's address, and no extension is ever accepted.
+//! Pure: a request's head that has passed the rules for all requests in, an answer or a refusal out. It is strict where
+//! leniency would let two parties read one request differently: what RFC 6455 section 4.2.1 wants once must stand exactly
+//! once, and there is no body. Which pages may connect is for the rules to say; programs send no `Origin` and are judged
+//! by their first frame instead. No extension is ever accepted.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use data_encoding::BASE64;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::listen::denied::Denied;
+use crate::listen::rules::{Rules, Seen, once};
 
 /// The one subprotocol, and what a client that offers none gets.
 const PROTOCOL: &str = "palabre.v1";
@@ -29,15 +32,6 @@ pub(crate) struct Upgrade {
     pub(crate) protocol: Option<&'static str>,
 }
 
-/// Why a request does not become a WebSocket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Denied {
-    /// The status to answer with.
-    pub(crate) status: StatusCode,
-    /// One sentence for whoever writes the client.
-    pub(crate) reason: &'static str,
-}
-
 /// What the hub keeps of the request that a connection began with.
 ///
 /// Only copies: a header's value is a slice of the whole buffer that the request was read into, and would keep those
@@ -46,6 +40,8 @@ pub(crate) struct Denied {
 pub struct Handshake {
     /// The address of the other end of the TCP connection: the client, or a proxy before it.
     pub peer: Option<SocketAddr>,
+    /// The client's address: the peer's, or who is behind it where the peer is a trusted proxy.
+    pub client: Option<IpAddr>,
     /// The path, without the query.
     pub path: Box<str>,
     /// The page's origin; none from a program.
@@ -54,68 +50,57 @@ pub struct Handshake {
     pub authorization: Option<Box<str>>,
 }
 
-/// Checks a request for a WebSocket.
+/// Checks a request for a WebSocket, of which the rules have `seen` what every request must have.
 ///
 /// # Errors
 ///
-/// [`Denied`] with the status and the reason to answer with, and [`Denied::headers`].
-pub(crate) fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<Upgrade, Denied> {
-    if method != Method::GET {
-        return Err(denied(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET"));
+/// [`Denied`] with the status and the reason to answer with.
+pub(crate) fn check(parts: &Parts, rules: &Rules, seen: &Seen) -> Result<Upgrade, Denied> {
+    let headers = &parts.headers;
+    if parts.method != Method::GET {
+        return Err(Denied::new(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET"));
     }
-    if version != Version::HTTP_11 {
-        return Err(denied(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "a WebSocket begins with HTTP/1.1"));
+    if parts.version != Version::HTTP_11 {
+        let reason = "a WebSocket begins with HTTP/1.1";
+        return Err(Denied::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason));
     }
-    let host = once(headers, &HOST).ok_or_else(|| bad("exactly one Host is needed"))?;
-    let host = Authority::parse(host).ok_or_else(|| bad("Host is malformed"))?;
-    if !headers.contains_key(UPGRADE) {
-        return Err(denied(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket"));
+    let length = once(headers, &CONTENT_LENGTH)?;
+    if headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0") {
+        return Err(Denied::bad("a request for a WebSocket has no body"));
     }
-    let upgrade = once(headers, &UPGRADE).ok_or_else(|| bad("exactly one Upgrade is needed"))?;
+    let Some(upgrade) = only(headers, &UPGRADE, "exactly one Upgrade is needed")? else {
+        return Err(Denied::new(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket"));
+    };
     if !has_token(upgrade, "websocket") {
-        return Err(denied(StatusCode::UPGRADE_REQUIRED, "Upgrade must name websocket"));
+        return Err(Denied::new(StatusCode::UPGRADE_REQUIRED, "Upgrade must name websocket"));
     }
-    let connection = once(headers, &CONNECTION).ok_or_else(|| bad("exactly one Connection is needed"))?;
-    if !has_token(connection, "upgrade") {
-        return Err(bad("Connection must name upgrade"));
+    let connection = only(headers, &CONNECTION, "exactly one Connection is needed")?;
+    if !connection.is_some_and(|connection| has_token(connection, "upgrade")) {
+        return Err(Denied::bad("Connection must name upgrade"));
     }
-    if once(headers, &SEC_WEBSOCKET_VERSION) != Some("13") {
-        return Err(denied(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13, once"));
+    if only(headers, &SEC_WEBSOCKET_VERSION, "exactly one Sec-WebSocket-Version is needed")? != Some("13") {
+        return Err(Denied::new(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
     }
-    let key =
-        once(headers, &SEC_WEBSOCKET_KEY).ok_or_else(|| bad("exactly one Sec-WebSocket-Key is needed"))?;
-    if !BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16) {
-        return Err(bad("Sec-WebSocket-Key must be the base64 form of 16 bytes"));
-    }
+    let key = only(headers, &SEC_WEBSOCKET_KEY, "exactly one Sec-WebSocket-Key is needed")?;
+    let key = key.filter(|key| BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16));
+    let key = key.ok_or_else(|| Denied::bad("Sec-WebSocket-Key must be the base64 form of 16 bytes"))?;
     let protocol = subprotocol(headers)?;
-    if headers.contains_key(ORIGIN) && !once(headers, &ORIGIN).is_some_and(|origin| is_same(origin, &host)) {
-        return Err(denied(StatusCode::FORBIDDEN, "this page's origin may not connect here"));
+    let origin = only(headers, &ORIGIN, "at most one Origin may stand")?;
+    if origin.is_some_and(|origin| !rules.welcomes(origin, seen)) {
+        let reason = "pages of this origin may not connect here: an operator lists it in server.origins";
+        return Err(Denied::new(StatusCode::FORBIDDEN, reason));
     }
     let accept =
         HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header's value");
     Ok(Upgrade { accept, protocol })
 }
 
-impl Denied {
-    /// What the answer must say beside its status: which versions, or which method, there are.
-    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        match self.status {
-            StatusCode::METHOD_NOT_ALLOWED => vec![(ALLOW, HeaderValue::from_static("GET"))],
-            StatusCode::UPGRADE_REQUIRED => vec![
-                (UPGRADE, HeaderValue::from_static("websocket")),
-                (CONNECTION, HeaderValue::from_static("upgrade")),
-                (SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-            ],
-            _ => Vec::new(),
-        }
-    }
-}
-
 impl Handshake {
     /// Copies what is kept of a request.
-    pub fn from_parts(parts: &Parts, peer: Option<SocketAddr>) -> Self {
-        let text = |name| once(&parts.headers, &name).map(Box::from);
-        Self { peer, path: parts.uri.path().into(), origin: text(ORIGIN), authorization: text(AUTHORIZATION) }
+    pub fn from_parts(parts: &Parts, peer: Option<SocketAddr>, client: Option<IpAddr>) -> Self {
+        let text = |name| once(&parts.headers, &name).ok().flatten().map(Box::from);
+        let (origin, authorization) = (text(ORIGIN), text(AUTHORIZATION));
+        Self { peer, client, path: parts.uri.path().into(), origin, authorization }
     }
 }
 
@@ -123,50 +108,12 @@ impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake")
             .field("peer", &self.peer)
+            .field("client", &self.client)
             .field("path", &self.path)
             .field("origin", &self.origin)
             .field("authorization", &self.authorization.as_ref().map(|_| format_args!("***")))
             .finish()
     }
-}
-
-/// `host[:port]`, of a `Host` or inside an origin.
-struct Authority<'a> {
-    host: &'a str,
-    port: Option<u16>,
-}
-
-impl<'a> Authority<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let (host, port) = match text.rsplit_once(':') {
-            // A colon inside brackets belongs to an IPv6 address.
-            Some((host, port)) if !port.ends_with(']') => {
-                let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-                (host, Some(is_number.then(|| port.parse().ok())??))
-            }
-            _ => (text, None),
-        };
-        let (name, also) = match host.strip_prefix('[') {
-            Some(address) => (address.strip_suffix(']')?, &b".:"[..]),
-            None => (host, &b".-_"[..]),
-        };
-        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || also.contains(&byte));
-        (fits && !name.is_empty()).then_some(Self { host, port })
-    }
-}
-
-/// Whether a page of this origin was served by this host; a port that is not said is the scheme's own on both sides, for
-/// behind a proxy the host is seen without it.
-fn is_same(origin: &str, host: &Authority<'_>) -> bool {
-    let Some((scheme, rest)) = origin.split_once("://") else { return false };
-    let usual = match scheme {
-        "http" => 80,
-        "https" => 443,
-        _ => return false,
-    };
-    Authority::parse(rest).is_some_and(|from| {
-        from.host.eq_ignore_ascii_case(host.host) && from.port.unwrap_or(usual) == host.port.unwrap_or(usual)
-    })
 }
 
 /// The subprotocol to answer with; the offers may stand in several headers, as in one list.
@@ -180,15 +127,17 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<&'static str>, Denied> {
     if offered.any(is_ours) {
         Ok(Some(PROTOCOL))
     } else {
-        Err(bad("none of the offered subprotocols is known: palabre.v1 is"))
+        Err(Denied::bad("none of the offered subprotocols is known: palabre.v1 is"))
     }
 }
 
-/// The value of a header that stands exactly once and is visible ASCII.
-fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() { None } else { value.to_str().ok() }
+/// The value of a header that must not stand more than once, and what is said if it does.
+fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    reason: &'static str,
+) -> Result<Option<&'a str>, Denied> {
+    once(headers, name).map_err(|_| Denied::bad(reason))
 }
 
 fn tokens(list: &str) -> impl Iterator<Item = &str> {
@@ -197,14 +146,6 @@ fn tokens(list: &str) -> impl Iterator<Item = &str> {
 
 fn has_token(list: &str, token: &str) -> bool {
     tokens(list).any(|one| one.eq_ignore_ascii_case(token))
-}
-
-fn bad(reason: &'static str) -> Denied {
-    denied(StatusCode::BAD_REQUEST, reason)
-}
-
-fn denied(status: StatusCode, reason: &'static str) -> Denied {
-    Denied { status, reason }
 }
 
 #[cfg(test)]
@@ -239,31 +180,40 @@ mod tests {
         headers
     }
 
+    fn parts(changes: &[&str]) -> Parts {
+        let (mut parts, ()) =
+            hyper::Request::builder().uri("/ws?token=hunter2").body(()).unwrap().into_parts();
+        parts.headers = request(changes);
+        parts
+    }
+
+    fn checked(parts: &Parts) -> Result<Upgrade, Denied> {
+        let rules = Rules::default();
+        rules.judge(parts, None).and_then(|seen| check(parts, &rules, &seen))
+    }
+
     fn status(changes: &[&str]) -> u16 {
-        match check(&Method::GET, Version::HTTP_11, &request(changes)) {
-            Ok(_) => 101,
-            Err(denied) => denied.status.as_u16(),
-        }
+        checked(&parts(changes)).map_or_else(|denied| denied.status.as_u16(), |_| 101)
     }
 
     #[test]
     fn the_sample_of_the_standard_gets_its_answer() {
-        let upgrade = check(&Method::GET, Version::HTTP_11, &request(&[])).unwrap();
+        let upgrade = checked(&parts(&[])).unwrap();
         assert_eq!(upgrade.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(upgrade.protocol, None);
     }
 
     #[test]
     fn only_get_and_only_http_1_1_begin_a_websocket() {
-        let headers = request(&[]);
-        for method in [Method::POST, Method::HEAD, Method::CONNECT, Method::OPTIONS, Method::PUT] {
-            let denied = check(&method, Version::HTTP_11, &headers).unwrap_err();
-            assert_eq!(denied.status, StatusCode::METHOD_NOT_ALLOWED);
-            assert_eq!(denied.headers(), [(ALLOW, HeaderValue::from_static("GET"))]);
+        for method in [Method::POST, Method::HEAD, Method::OPTIONS, Method::PUT, Method::CONNECT] {
+            let mut parts = parts(&[]);
+            parts.method = method;
+            assert_eq!(checked(&parts).unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
         }
         for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_2, Version::HTTP_3] {
-            let denied = check(&Method::GET, version, &headers).unwrap_err();
-            assert_eq!(denied.status, StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+            let mut parts = parts(&[]);
+            parts.version = version;
+            assert_eq!(checked(&parts).unwrap_err().status, StatusCode::HTTP_VERSION_NOT_SUPPORTED);
         }
     }
 
@@ -294,7 +244,8 @@ mod tests {
             (&["-sec-websocket-version"], 426),
             (&["sec-websocket-version: 8"], 426),
             (&["sec-websocket-version: 13, 8"], 426),
-            (&["+sec-websocket-version: 13"], 426),
+            (&["sec-websocket-version: 013"], 426),
+            (&["+sec-websocket-version: 13"], 400),
             (&["-sec-websocket-key"], 400),
             (&["sec-websocket-key: x"], 400),
             (&["sec-websocket-key: "], 400),
@@ -302,18 +253,20 @@ mod tests {
             (&["sec-websocket-key: dGhlIHNhbXBsZSBub25jZTE="], 400),
             (&["sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==, x"], 400),
             (&["+sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="], 400),
+            (&["sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ= ="], 400),
+            (&["sec-websocket-key: dGhlIHNhbXBsZSBub25jZR=="], 400),
             (&["sec-websocket-extensions: permessage-deflate"], 101),
+            (&["origin: http://chat.example.com"], 101),
+            (&["origin: http://evil.example"], 403),
+            (&["origin: http://chat.example.com", "+origin: http://chat.example.com"], 400),
+            (&["content-length: 0"], 101),
+            (&["content-length: 1"], 400),
+            (&["content-length: 0", "+content-length: 0"], 400),
+            (&["transfer-encoding: chunked"], 400),
         ];
         for (changes, expected) in table {
             assert_eq!(status(changes), *expected, "{changes:?}");
         }
-    }
-
-    #[test]
-    fn a_client_is_told_the_version_that_is_spoken() {
-        let denied =
-            check(&Method::GET, Version::HTTP_11, &request(&["sec-websocket-version: 8"])).unwrap_err();
-        assert!(denied.headers().contains(&(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))));
     }
 
     #[test]
@@ -329,56 +282,17 @@ mod tests {
             (&["sec-websocket-protocol: é"], Err(400)),
         ];
         for (changes, expected) in table {
-            let got = check(&Method::GET, Version::HTTP_11, &request(changes));
+            let got = checked(&parts(changes));
             let got = got.map(|upgrade| upgrade.protocol).map_err(|denied| denied.status.as_u16());
             assert_eq!(got, expected, "{changes:?}");
         }
     }
 
     #[test]
-    fn a_page_connects_only_to_the_host_it_came_from() {
-        let table: &[(&str, &[&str], u16)] = &[
-            ("chat.example.com", &[], 101),
-            ("chat.example.com", &["origin: https://chat.example.com"], 101),
-            ("chat.example.com", &["origin: http://chat.example.com"], 101),
-            ("chat.example.com", &["origin: https://CHAT.example.com"], 101),
-            ("chat.example.com", &["origin: https://chat.example.com:443"], 101),
-            ("chat.example.com:443", &["origin: https://chat.example.com"], 101),
-            ("chat.example.com:80", &["origin: http://chat.example.com"], 101),
-            ("chat.example.com:443", &["origin: http://chat.example.com"], 403),
-            ("chat.example.com", &["origin: https://chat.example.com:8443"], 403),
-            ("127.0.0.1:8080", &["origin: http://127.0.0.1:8080"], 101),
-            ("127.0.0.1:8080", &["origin: http://127.0.0.1:8081"], 403),
-            ("127.0.0.1:8080", &["origin: http://localhost:8080"], 403),
-            ("[::1]:8080", &["origin: http://[::1]:8080"], 101),
-            ("chat.example.com", &["origin: null"], 403),
-            ("chat.example.com", &["origin: "], 403),
-            ("chat.example.com", &["origin: chat.example.com"], 403),
-            ("chat.example.com", &["origin: file://chat.example.com"], 403),
-            ("chat.example.com", &["origin: https://evil-chat.example.com"], 403),
-            ("chat.example.com", &["origin: https://chat.example.com.evil.org"], 403),
-            ("chat.example.com", &["origin: https://evil.org/chat.example.com"], 403),
-            ("chat.example.com", &["origin: https://chat.example.com@evil.org"], 403),
-            ("chat.example.com", &["origin: https://evil.org@chat.example.com"], 403),
-            ("chat.example.com", &["origin: https://chat.example.com/"], 403),
-            ("chat.example.com", &["origin: https://chat.example.com evil.org"], 403),
-            ("chat.example.com", &["origin: https://chat.example.com", "+origin: https://evil.org"], 403),
-        ];
-        for (host, changes, expected) in table {
-            let host = format!("host: {host}");
-            let mut all = vec![host.as_str()];
-            all.extend_from_slice(changes);
-            assert_eq!(status(&all), *expected, "{all:?}");
-        }
-    }
-
-    #[test]
     fn what_is_kept_of_a_request_is_little_and_hides_its_credentials() {
-        let (mut parts, ()) =
-            hyper::Request::builder().uri("/ws?token=hunter2").body(()).unwrap().into_parts();
-        parts.headers = request(&["authorization: Bearer hunter2", "origin: https://a.example"]);
+        let parts = parts(&["authorization: Bearer hunter2", "origin: https://a.example"]);
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let kept = Handshake::from_parts(&parts, Some(peer));
+        let kept = Handshake::from_parts(&parts, Some(peer), Some(peer.ip()));
         assert_eq!(kept.authorization.as_deref(), Some("Bearer hunter2"));
         assert_eq!((&*kept.path, kept.origin.as_deref()), ("/ws", Some("https://a.example")));
         let shown = format!("{kept:?}");

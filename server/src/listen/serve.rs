@@ -1,17 +1,26 @@
 //! HTTP on a worker: the WebSocket's path is answered here, everything else by the application's router.
+//!
+//! Every request is judged by the [rules](crate::listen::rules) first. A connection that was only let in to be turned
+//! away gets one answer, which for a WebSocket is that it should come back later. One whose request has a body gets no
+//! second answer either: no route of the hub's reads a body, and what follows one that was not read is anybody's guess.
 
 use crate::{
     connection::Doors,
     listen::{
         arrive::{arrive, upgraded},
-        handshake::{self, Handshake},
+        crowd::{Claim, Crowd, Place},
+        denied::Denied,
+        guarded::{Guarded, lock},
+        handshake::{self, Handshake, Upgrade},
+        lines::Lines,
+        rules::{Rules, Seen},
     },
     worker::Worker,
 };
 use axum::{Router, body::Body};
 use hyper::{
     Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
     http::{HeaderValue, request::Parts},
     server::conn::http1,
@@ -21,10 +30,17 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::net::TcpStream;
 
-/// From the first byte of a request to the end of its headers.
+/// From when a request may come, the connection's beginning or the last answer's end, to the end of its headers.
 const HEADERS_MAX: Duration = Duration::from_secs(5);
 
 /// What a request's head may weigh; the least that hyper takes.
@@ -36,68 +52,132 @@ pub(crate) struct Site {
     pub(crate) path: Box<str>,
     /// Whatever else there is.
     pub(crate) app: Router,
+    /// What every request is judged by.
+    pub(crate) rules: Rules,
+    /// Everybody who is connected.
+    pub(crate) crowd: Arc<Crowd>,
 }
 
-/// Serves one connection until it ends, or is a WebSocket. `load` is dropped when either has ended.
+/// A connection that HTTP is spoken on.
+struct Visit<L> {
+    worker: Rc<Worker>,
+    doors: Arc<Doors>,
+    site: Arc<Site>,
+    peer: SocketAddr,
+    lines: Arc<Mutex<Lines>>,
+    /// Requests so far.
+    requests: Cell<u32>,
+    /// What is given back when the connection has ended, and the WebSocket that came of it.
+    stay: Rc<(Place, L)>,
+}
+
+/// Serves one connection until it ends, or is a WebSocket. `place` and `load` are dropped when either has ended.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     site: Arc<Site>,
     tcp: TcpStream,
     peer: SocketAddr,
-    load: Rc<impl Sized + 'static>,
+    place: Place,
+    load: impl Sized + 'static,
 ) {
-    let app = TowerToHyperService::new(site.app.clone());
-    let answer = |request: Request<Incoming>| {
-        let (worker, doors, app, load) =
-            (Rc::clone(&worker), Arc::clone(&doors), app.clone(), Rc::clone(&load));
-        let is_socket = request.uri().path() == &*site.path;
-        async move {
-            if !is_socket {
-                return app.call(request).await;
-            }
-            let (parts, body) = request.into_parts();
-            let answer = open(&parts);
-            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                let handshake = Handshake::from_parts(&parts, Some(peer));
-                let upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
-                let (tasks, load) = (worker.tasks.clone(), Rc::clone(&load));
-                tasks.spawn_local(async move {
-                    let _load = load;
-                    if let Some((tcp, early)) = upgraded(upgrade).await {
-                        arrive(worker, doors, handshake, tcp, early).await;
-                    }
-                });
-            }
-            Ok::<_, Infallible>(answer)
-        }
+    let lines = Arc::new(Mutex::new(Lines::default()));
+    let io = TokioIo::new(Guarded::new(tcp, Arc::clone(&lines)));
+    let may_stay = place.turned_away().is_none();
+    let stay = Rc::new((place, load));
+    let visit = Rc::new(Visit { worker, doors, site, peer, lines, requests: Cell::new(0), stay });
+    let answer = |request| {
+        let visit = Rc::clone(&visit);
+        async move { Ok::<_, Infallible>(visit.answer(request).await) }
     };
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(may_stay);
     // An error here is the client's: it hung up, or spoke something else than HTTP, and was answered.
-    drop(http.serve_connection(TokioIo::new(tcp), service_fn(answer)).with_upgrades().await);
+    drop(http.serve_connection(io, service_fn(answer)).with_upgrades().await);
 }
 
-/// The answer to a request for a WebSocket.
-pub(crate) fn open(parts: &Parts) -> Response<Body> {
-    match handshake::check(&parts.method, parts.version, &parts.headers) {
-        Ok(upgrade) => {
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            let headers = answer.headers_mut();
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(SEC_WEBSOCKET_ACCEPT, upgrade.accept);
-            if let Some(protocol) = upgrade.protocol {
-                headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+impl<L: 'static> Visit<L> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let is_last = !body.is_end_stream();
+        let mut response = match self.judge(&parts) {
+            Err(denied) => denied.response(),
+            Ok(seen) if parts.uri.path() == &*self.site.path => self.open(parts, body, &seen),
+            Ok(_) => {
+                let app = TowerToHyperService::new(self.site.app.clone());
+                app.call(Request::from_parts(parts, body)).await.unwrap_or_else(|never| match never {})
             }
-            answer
+        };
+        if is_last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Err(denied) => {
-            let mut answer = Response::new(Body::from(denied.reason));
-            *answer.status_mut() = denied.status;
-            answer.headers_mut().extend(denied.headers());
-            answer
+        response
+    }
+
+    fn judge(&self, parts: &Parts) -> Result<Seen, Denied> {
+        let request = self.requests.replace(self.requests.get() + 1);
+        match lock(&self.lines).flaw_of(request) {
+            Some(flaw) => Err(Denied::bad(flaw)),
+            None => self.site.rules.judge(parts, Some(self.peer)),
         }
     }
+
+    /// Answers a request for a WebSocket, and sees to what becomes of it.
+    fn open(&self, parts: Parts, body: Incoming, seen: &Seen) -> Response<Body> {
+        let (upgrade, claim) = match self.admit(&parts, seen) {
+            Ok(admitted) => admitted,
+            Err(denied) => return denied.response(),
+        };
+        let handshake = Handshake::from_parts(&parts, Some(self.peer), seen.client);
+        let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
+        let (worker, doors, stay) = (Rc::clone(&self.worker), Arc::clone(&self.doors), Rc::clone(&self.stay));
+        self.worker.tasks.spawn_local(async move {
+            let _stay = (stay, claim);
+            if let Some((tcp, early)) = upgraded(on_upgrade).await {
+                arrive(worker, doors, handshake, tcp, early).await;
+            }
+        });
+        switching(upgrade)
+    }
+
+    /// Whether there is a WebSocket to be had, and room for it.
+    fn admit(&self, parts: &Parts, seen: &Seen) -> Result<(Upgrade, Option<Claim>), Denied> {
+        let upgrade = handshake::check(parts, &self.site.rules, seen)?;
+        if let Some(denied) = self.stay.0.turned_away() {
+            return Err(denied);
+        }
+        // Of a proxy's connections each is somebody else's; of all others the peer was counted on arrival.
+        let behind = seen.client.filter(|_| self.site.rules.proxies.trust(self.peer.ip()));
+        Ok((upgrade, behind.map(|client| self.site.crowd.claim(client)).transpose()?))
+    }
+}
+
+/// The answer to a request for a WebSocket on somebody else's server, and what is known of it if it becomes one.
+pub(crate) fn open(
+    parts: &Parts,
+    rules: &Rules,
+    peer: Option<SocketAddr>,
+) -> (Response<Body>, Option<Handshake>) {
+    let checked =
+        rules.judge(parts, peer).and_then(|seen| Ok((handshake::check(parts, rules, &seen)?, seen)));
+    match checked {
+        Ok((upgrade, seen)) => (switching(upgrade), Some(Handshake::from_parts(parts, peer, seen.client))),
+        Err(denied) => (denied.response(), None),
+    }
+}
+
+fn switching(upgrade: Upgrade) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, upgrade.accept);
+    if let Some(protocol) = upgrade.protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+    }
+    response
 }

@@ -1,7 +1,6 @@
-//! The connection below the frames: what RFC 6455 asks of a server, and the handshake as it stands on the wire.
+//! The connection below the frames: what RFC 6455 asks of a server.
 
-use palabre_tests::http::ask;
-use palabre_tests::raw::{CLOSE, PING, PONG, TEXT, frame, request};
+use palabre_tests::raw::{CLOSE, PING, PONG, TEXT, frame};
 use palabre_tests::{HubProcess, RawClient};
 use serde_json::json;
 
@@ -134,42 +133,4 @@ async fn who_hangs_up_in_the_middle_of_a_frame_takes_nobody_along() {
     }
     other.write(&frame(TEXT, PING_FRAME)).await;
     assert_eq!(other.json().await, json!({"type": "pong"}));
-}
-
-#[tokio::test]
-async fn the_handshake_is_answered_as_the_protocol_says() {
-    let hub = HubProcess::start(&[]).await;
-    let addr = hub.addr();
-    let good = |headers: &str| request(addr, headers);
-    let cases = [
-        (good(""), 101),
-        (good("Sec-WebSocket-Protocol: palabre.v1\r\n"), 101),
-        (good("Sec-WebSocket-Protocol: other, palabre.v1\r\n"), 101),
-        (good("Sec-WebSocket-Protocol: palabre.v2\r\n"), 400),
-        (good("Sec-WebSocket-Protocol: palabre.v1.msgpack\r\n"), 400),
-        (good(&format!("Origin: http://{addr}\r\n")), 101),
-        (good("Origin: http://elsewhere.example\r\n"), 403),
-        (good("Origin: null\r\n"), 403),
-        (good("").replace("Version: 13", "Version: 8"), 426),
-        (good("").replace("Upgrade: websocket\r\n", ""), 426),
-        (good("").replace("Key: AAECAwQFBgcICQoLDA0ODw==", "Key: short"), 400),
-        (good("").replace("GET", "POST"), 405),
-        (good("").replace("GET /ws ", "GET /ws?group=lobby "), 101),
-        (good("").replace("GET /ws ", "GET /wss "), 404),
-    ];
-    for (request, status) in cases {
-        let answer = ask(addr, &request).await;
-        assert_eq!(answer.status, status, "{request}");
-        let chosen = answer.header("sec-websocket-protocol");
-        let offers_ours = status == 101 && request.contains("palabre.v1");
-        assert_eq!(chosen, offers_ours.then_some("palabre.v1"), "{request}");
-        if status == 101 {
-            // Worked out apart from the hub, by section 4.2.2 of RFC 6455.
-            assert_eq!(answer.header("sec-websocket-accept"), Some("Bz3qJYTGdOe8gUSpLosEdiLKDrk="));
-            assert_eq!(answer.header("sec-websocket-extensions"), None);
-        }
-        if status == 426 {
-            assert_eq!(answer.header("sec-websocket-version"), Some("13"));
-        }
-    }
 }

@@ -50,7 +50,7 @@ async fn what_is_printed_is_a_file_that_means_the_same() {
         let lines = lines.map(|line| line.rsplit_once(" # ").unwrap().0.to_owned());
         lines.collect::<Vec<_>>()
     };
-    assert_eq!(settings(&first).len(), 8, "{first}");
+    assert!(settings(&first).len() >= 8, "{first}");
     assert_eq!(settings(&second), settings(&first));
 }
 

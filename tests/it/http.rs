@@ -2,6 +2,7 @@
 
 mod health;
 mod program;
+mod secrets;
 mod settings;
 
 use std::collections::BTreeSet;

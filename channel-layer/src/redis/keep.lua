@@ -19,8 +19,9 @@ local TRIM_STEP = 64
 
 local function text(number) return string.format('%.0f', number) end
 
+-- Every command costs a microsecond or two, and this runs for every message: what can be known from `meta` is not asked again.
 local chain = 'n:' .. node
-local m = redis.call('HMGET', meta, 'e', 'life', chain, 'o', 'b', 'd0', 'd1')
+local m = redis.call('HMGET', meta, 'e', 'life', chain, 'o', 'b', 'd0', 'd1', 't', 'x', 'ttl')
 local bytes = tonumber(m[5])
 
 -- Nothing is done but that the chain moves on.
@@ -34,7 +35,7 @@ local function refusal()
   if m[1] ~= epoch or m[2] ~= life then return {'stale'} end
   if m[3] ~= ARGV[5] then return {'fenced'} end
 
-  local known = redis.call('HGET', young, id) or redis.call('HGET', old, id)
+  local known = redis.call('HGET', young, id) or m[6] and redis.call('HGET', old, id)
   if known then
     local at, offset, was = known:match('^(%x+):(%d+):(%x+)$')
     if was ~= digest then return refuse('conflict') end
@@ -88,18 +89,26 @@ local function keep(envelope)
     'e', epoch, 'ts', text(now), 'id', id, 'k', 'msg', 'b', envelope)
   bytes = bytes + #envelope + OVERHEAD
 
-  if redis.call('HLEN', young) >= ids_max then
+  local ids = redis.call('HLEN', young)
+  if ids >= ids_max then
     redis.call('UNLINK', old)
     redis.call('RENAME', young, old)
     redis.call('HSET', meta, 'd1', m[6] or '0', 'd0', text(offset - 1))
+    ids = 0
   end
   redis.call('HSET', young, id, epoch .. ':' .. text(offset) .. ':' .. digest)
 
-  if redis.call('XLEN', stream) >= messages_max + TRIM_STEP or bytes > bytes_max * 17 / 16
-    or offset % TRIM_STEP == 0 then trim(now) end
+  local trimmed = tonumber(m[8] and m[8]:match(':(%d+)$') or 0)
+  local kept = offset - trimmed - tonumber(m[9] or 0)
+  if kept >= messages_max + TRIM_STEP or bytes > bytes_max * 17 / 16 or offset % TRIM_STEP == 0 then trim(now) end
 
-  redis.call('HSET', meta, chain, ARGV[6], 'o', text(offset), 'b', text(bytes))
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, age_ms) end
+  -- Keys live for the age after the last message, or a little longer: that need not be said every time, but to a new key.
+  if ids == 0 or kept <= 1 or now >= tonumber(m[10] or 0) then
+    redis.call('HSET', meta, chain, ARGV[6], 'o', text(offset), 'b', text(bytes), 'ttl', text(now + age_ms / 16))
+    for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, text(age_ms * 17 / 16)) end
+  else
+    redis.call('HSET', meta, chain, ARGV[6], 'o', text(offset), 'b', text(bytes))
+  end
   redis.call('PUBLISH', channel, epoch .. string.format('%016x', offset) .. envelope)
   return {'ok', text(offset)}
 end

@@ -64,7 +64,8 @@ if not mine or tonumber(mine:match('^(%d+)')) < generation then
     forget('u:' .. field:sub(3))
   end)
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[9]) end
+-- As long as `keep.lua` gives them, for it renews that only now and then.
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', tonumber(ARGV[9]) * 17 / 16)) end
 
 local past = {}
 for field, value in pairs(m) do

@@ -33,7 +33,7 @@ const ARRIVALS_A_TURN: usize = 256;
 
 /// A batch leaves at once when none has left for so long; otherwise what comes meanwhile keeps it company. Under load a
 /// round trip, a wake of every thread on its way and a write of Redis to every node are shared by several messages; without, nobody
-/// waits. A millisecond is the runtime's shortest timer.
+/// waits. Commands stay in their queue meanwhile, so that they wake nobody. A millisecond is the runtime's shortest timer.
 const BATCH_EVERY: Duration = Duration::from_millis(1);
 
 /// A link that held this long is not part of the trouble before it.
@@ -84,8 +84,7 @@ pub(super) struct Owner {
     retry_at: Option<Instant>,
     /// Seconds so far.
     ticks: u32,
-    /// When the last batch left, and when the next one may if it has to wait for company.
-    batch_left: Option<Instant>,
+    /// When the next batch may leave, while one has left just now.
     batch_at: Option<Instant>,
 }
 
@@ -112,7 +111,6 @@ impl Owner {
             backoff: Backoff::default(),
             retry_at: None,
             ticks: 0,
-            batch_left: None,
             batch_at: None,
         }
     }
@@ -134,7 +132,7 @@ impl Owner {
             }
             let event = tokio::select! {
                 () = stop.cancelled(), if ends_at.is_none() => Event::Stop,
-                command = commands.recv(), if !commands.is_closed() || !commands.is_empty() => Event::Command(command),
+                command = commands.recv(), if self.batch_at.is_none() && (!commands.is_closed() || !commands.is_empty()) => Event::Command(command),
                 arrived = arrival(&mut self.link) => Event::Arrived(arrived),
                 Some(done) = self.calls.next() => Event::Done(done),
                 () = at(self.retry_at) => Event::Retry,
@@ -147,22 +145,21 @@ impl Owner {
                     // What is queued by now may still go; nothing new comes in.
                     commands.close();
                     ends_at = Some(Instant::now() + grace);
-                    while let Ok(command) = commands.try_recv() {
-                        self.command(command);
-                    }
+                    self.take(&mut commands);
                 }
                 // Nobody has the layer any more.
                 Event::Command(None) => break,
-                Event::Command(mut next) => {
-                    while let Some(command) = next {
-                        self.command(command);
-                        next = commands.try_recv().ok();
-                    }
+                Event::Command(Some(first)) => {
+                    self.command(first);
+                    self.take(&mut commands);
                 }
                 Event::Arrived(arrived) => self.arrived(arrived),
                 Event::Done(done) => self.done(done),
                 Event::Retry => self.connect(),
-                Event::BatchDue => self.batch_at = None,
+                Event::BatchDue => {
+                    self.batch_at = None;
+                    self.take(&mut commands);
+                }
                 Event::Tick => self.tick(),
             }
             self.pump();
@@ -178,6 +175,13 @@ impl Owner {
     fn connect(&mut self) {
         self.retry_at = None;
         self.calls.connect(self.registry.node());
+    }
+
+    /// Takes all commands that wait.
+    fn take(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        while let Ok(command) = commands.try_recv() {
+            self.command(command);
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -374,16 +378,14 @@ impl Owner {
             self.unopened.extract_if(.., |group| !subscriptions.is_pending(group)).collect()
         };
         if groups.is_empty() {
-            let now = Instant::now();
-            let due = self.batch_left.map_or(now, |left| left + BATCH_EVERY);
-            if due > now {
-                self.batch_at = self.publisher.has_queue().then_some(due);
+            if self.batch_at.is_some() {
                 return;
             }
+            let now = Instant::now();
             let (inbound, unopened) = (&self.inbound, &mut self.unopened);
             let batch = self.publisher.next_batch(now, |group| inbound.head(group), unopened);
             if !batch.is_empty() {
-                self.batch_left = Some(now);
+                self.batch_at = Some(now + BATCH_EVERY);
                 self.calls.publish(batch);
             } else if self.unopened.iter().any(|group| !self.subscriptions.is_pending(group)) {
                 self.open_or_publish();

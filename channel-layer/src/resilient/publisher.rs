@@ -190,11 +190,6 @@ impl Publisher {
         self.open.retain(|_, open| now.duration_since(open.used) < IDLE_MAX);
     }
 
-    /// Whether something waits for nothing but the next batch.
-    pub(crate) fn has_queue(&self) -> bool {
-        !self.queue.is_empty()
-    }
-
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.waiting.is_empty() && self.in_flight.is_empty()
     }

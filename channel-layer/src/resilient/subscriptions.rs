@@ -36,16 +36,18 @@ pub(crate) enum Join {
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     groups: HashMap<GroupName, Subscription>,
+    /// Groups that became [`Stage::Wanted`]: nobody looks through all of them for each message.
+    wanted: Vec<GroupName>,
 }
 
 impl Subscriptions {
     /// Somebody here wants to hear `group`; answered when everything sent from then on arrives: at once if the group
     /// is heard and `synced`.
     pub(crate) fn join(&mut self, group: GroupName, answer: oneshot::Sender<()>, synced: bool) -> Join {
-        let subscription = self.groups.entry(group).or_insert_with(|| Subscription {
-            stage: Stage::Wanted,
-            joins: Vec::new(),
-            empty_since: None,
+        let wanted = &mut self.wanted;
+        let subscription = self.groups.entry(group).or_insert_with_key(|group| {
+            wanted.push(group.clone());
+            Subscription { stage: Stage::Wanted, joins: Vec::new(), empty_since: None }
         });
         subscription.empty_since = None;
         if subscription.stage == Stage::Open && synced {
@@ -64,13 +66,16 @@ impl Subscriptions {
 
     /// The groups to subscribe to now; they count as being subscribed to.
     pub(crate) fn wanted(&mut self) -> Vec<GroupName> {
-        let wanted = self.groups.iter_mut().filter(|(_, subscription)| subscription.stage == Stage::Wanted);
-        wanted
-            .map(|(group, subscription)| {
+        let mut wanted = std::mem::take(&mut self.wanted);
+        // Some were left meanwhile, and perhaps wanted again.
+        wanted.retain(|group| match self.groups.get_mut(group) {
+            Some(subscription) if subscription.stage == Stage::Wanted => {
                 subscription.stage = Stage::Subscribing;
-                group.clone()
-            })
-            .collect()
+                true
+            }
+            _ => false,
+        });
+        wanted
     }
 
     pub(crate) fn confirmed(&mut self, group: &GroupName) {
@@ -115,6 +120,7 @@ impl Subscriptions {
         for subscription in self.groups.values_mut() {
             subscription.stage = Stage::Wanted;
         }
+        self.wanted = self.groups.keys().cloned().collect();
     }
 
     /// The groups that have been empty for long, which `release` agrees to let go. Called every second or so.

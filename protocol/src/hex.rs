@@ -29,6 +29,15 @@ pub(crate) fn id<S: Serializer>(id: &u128, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(as_str(&of_u128(*id)))
 }
 
+/// For `serialize_with`: an id as its 32 digits, or `null`.
+#[expect(clippy::ref_option, reason = "it is what `serialize_with` hands over")]
+pub(crate) fn optional_id<S: Serializer>(id: &Option<u128>, serializer: S) -> Result<S::Ok, S::Error> {
+    match id {
+        Some(known) => self::id(known, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// The digits as text.
 pub(crate) fn as_str(digits: &[u8]) -> &str {
     str::from_utf8(digits).expect("hexadecimal digits are ASCII")

@@ -30,8 +30,9 @@ pub use close::CloseCode;
 pub use codec::{Limits, Rejected, decode, encode};
 pub use error::{ErrorCode, Refusal};
 pub use event::{
-    Ack, CaughtUp, ChatMessage, ChatTyping, Drain, ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong,
-    RateLimited, Reason, Settled, Snapshot, User, Welcome, history, joined, resync,
+    Ack, CaughtUp, ChatMessage, ChatReactions, ChatSlot, ChatTyping, Counts, Deleted, Done, Drain,
+    ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong, RateLimited, Reacted, Reason, Settled, Snapshot,
+    User, Welcome, history, joined, resync,
 };
 pub use place::{Edited, Placing, Position, payload, place};
-pub use request::{Hello, History, Join, JoinGroup, Leave, Request, Send, Typing};
+pub use request::{Delete, Edit, Hello, History, Join, JoinGroup, Leave, React, Read, Request, Send, Typing};

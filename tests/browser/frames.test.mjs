@@ -43,7 +43,8 @@ test('every message of the golden frames reaches the screen as it was sent', (t)
     bench.say({ type: 'joined', group: frame.group, position: null, snapshot: { messages: [], more: false } });
     bench.say(frame);
     const [entry] = bench.hub.rooms.get(frame.group).list();
-    assert.equal(entry?.text, frame.text, name);
+    assert.equal(entry?.text, frame.text ?? '', name);
+    assert.equal(entry.deleted, frame.deleted === true, name);
     assert.deepEqual(entry.user, frame.user, name);
   }
 });

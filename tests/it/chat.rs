@@ -1,6 +1,8 @@
 //! Sending and receiving on one node: one order, one id a message, and no message twice.
 
+mod amend;
 mod crowd;
+mod elsewhere;
 mod history;
 mod resume;
 mod typing;

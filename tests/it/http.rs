@@ -2,7 +2,6 @@
 
 mod health;
 mod program;
-mod secrets;
 mod settings;
 
 use std::collections::BTreeSet;

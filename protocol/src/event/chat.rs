@@ -27,14 +27,21 @@ pub struct ChatMessage<'a> {
     pub data: Option<&'a RawValue>,
     /// The id of the message that this one answers.
     pub reply_to: Option<&'a str>,
-    /// 1, until messages can be edited.
-    pub version: u64,
 }
 
 impl ChatMessage<'_> {
-    /// The payload for [`place`](crate::place()).
+    /// The payload for [`place`](crate::place()) of a message that is sent: version 1.
     pub fn payload(&self) -> Bytes {
-        let Self { client_id, ts, user, text, data, reply_to, version } = self;
+        self.write(b",\"version\":1}")
+    }
+
+    /// The payload of one that takes another's place, whose version [`place`](crate::place()) puts in.
+    pub fn edited_payload(&self) -> Bytes {
+        self.write(b"}")
+    }
+
+    fn write(&self, end: &[u8]) -> Bytes {
+        let Self { client_id, ts, user, text, data, reply_to } = self;
         let mut draft = Draft::with_capacity(
             FIXED_BYTES + client_id.len() + text.len() + data.map_or(0, |data| data.get().len()),
         );
@@ -56,26 +63,36 @@ impl ChatMessage<'_> {
             draft.push(b",\"reply_to\":");
             draft.text(reply_to);
         }
-        draft.push(b",\"version\":");
-        draft.json(version);
-        draft.push(b"}");
+        draft.push(end);
         // A copy of just its length: it is kept as long as the history, and what it was written into is larger.
         Bytes::copy_from_slice(&crate::payload(&draft.finish()))
     }
 }
 
-/// Somebody is writing: what [`place`](crate::place()) completes.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(tag = "type", rename = "chat.typing")]
-pub struct ChatTyping<'a> {
-    /// Who.
+/// What is left of a message that was deleted: what [`place`](crate::place()) completes.
+#[derive(Debug, Clone, Copy)]
+pub struct Deleted<'a> {
+    /// The deletion's own.
+    pub client_id: &'a str,
+    /// When the hub took it, in milliseconds since 1970.
+    pub ts: u64,
+    /// Who wrote the message, and deleted it.
     pub user: User<'a>,
 }
 
-impl ChatTyping<'_> {
+impl Deleted<'_> {
     /// The payload for [`place`](crate::place()).
     pub fn payload(&self) -> Bytes {
-        crate::payload(&crate::encode(self))
+        #[derive(Serialize)]
+        #[serde(tag = "type", rename = "chat.message")]
+        struct Fields<'a> {
+            client_id: &'a str,
+            ts: u64,
+            user: User<'a>,
+            deleted: bool,
+        }
+        let Self { client_id, ts, user } = *self;
+        crate::payload(&crate::encode(&Fields { client_id, ts, user, deleted: true }))
     }
 }
 

@@ -7,13 +7,15 @@
 mod chat;
 mod core;
 mod error;
+mod marks;
 mod reason;
 mod snapshot;
 mod welcome;
 
-pub use self::chat::{Ack, ChatMessage, ChatTyping, Gap, Item, Settled};
+pub use self::chat::{Ack, ChatMessage, Deleted, Gap, Item, Settled};
 pub use self::core::{CaughtUp, Drain, Layer, Left, Ping, Pong, User};
 pub use self::error::{ErrorFrame, RateLimited};
+pub use self::marks::{ChatReactions, ChatSlot, ChatTyping, Counts, Done, Reacted};
 pub use self::reason::Reason;
 pub use self::snapshot::{Outcome, Snapshot, history, joined, resync};
 pub use self::welcome::Welcome;

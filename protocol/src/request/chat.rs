@@ -1,13 +1,12 @@
-//! Chat's words: say something in a group.
+//! Chat's words: say something in a group, change it, take it back, mark it.
 
-use serde::de::{Error, Unexpected};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::core::is_longer_than;
+use super::parts;
 use crate::codec::Limits;
 use crate::error::{ErrorCode, Refusal};
-use crate::hex;
 use crate::place::Position;
 use crate::strict;
 
@@ -18,7 +17,7 @@ pub struct Send<'a> {
     /// The group's name, as the client spells it.
     pub group: String,
     /// 8 to 64 of `A-Z a-z 0-9 _ -`: the same in every repeat of this message.
-    #[serde(deserialize_with = "client_id")]
+    #[serde(deserialize_with = "parts::client_id")]
     pub client_id: String,
     /// What the user wrote.
     pub text: String,
@@ -26,7 +25,7 @@ pub struct Send<'a> {
     #[serde(borrow, default, deserialize_with = "strict::optional_raw")]
     pub data: Option<&'a RawValue>,
     /// The id of another message: 32 lower-case hexadecimal digits.
-    #[serde(default, deserialize_with = "reply_to")]
+    #[serde(default, deserialize_with = "parts::optional_id_text")]
     pub reply_to: Option<String>,
     /// The sender's position when it tried first.
     pub since: Option<Position>,
@@ -39,16 +38,102 @@ impl Send<'_> {
     ///
     /// `too_large` for a text past `text_chars`, or data that would fill a frame of `frame_bytes` alone.
     pub fn check(&self, limits: &Limits) -> Result<(), Refusal> {
-        if is_longer_than(limits.text_chars, &self.text) {
-            let message = format!("`text` has more than {} characters", limits.text_chars);
-            return Err(Refusal::new(ErrorCode::TooLarge, message));
-        }
-        if self.data.is_some_and(|data| data.get().len() > limits.frame_bytes) {
-            let message = format!("`data` has more than {} bytes", limits.frame_bytes);
-            return Err(Refusal::new(ErrorCode::TooLarge, message));
-        }
-        Ok(())
+        check(&self.text, self.data, limits)
     }
+}
+
+/// Another text in the place of one's own.
+///
+/// What an edit leaves out the message has no more: it is the whole of it anew.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit<'a> {
+    /// The group's name, as the client spells it.
+    pub group: String,
+    /// The message.
+    #[serde(deserialize_with = "parts::id")]
+    pub id: u128,
+    /// This edit's own, as a send has one.
+    #[serde(deserialize_with = "parts::client_id")]
+    pub client_id: String,
+    /// What the user wrote instead.
+    pub text: String,
+    /// Any JSON value, passed on byte for byte.
+    #[serde(borrow, default, deserialize_with = "strict::optional_raw")]
+    pub data: Option<&'a RawValue>,
+    /// The id of the message that this one answers.
+    #[serde(default, deserialize_with = "parts::optional_id_text")]
+    pub reply_to: Option<String>,
+    /// The sender's position when it tried first.
+    pub since: Option<Position>,
+}
+
+impl Edit<'_> {
+    /// Checks lengths.
+    ///
+    /// # Errors
+    ///
+    /// As [`Send::check`].
+    pub fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        check(&self.text, self.data, limits)
+    }
+}
+
+/// The end of a message of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delete {
+    /// The group's name, as the client spells it.
+    pub group: String,
+    /// The message.
+    #[serde(deserialize_with = "parts::id")]
+    pub id: u128,
+    /// This deletion's own, as a send has one.
+    #[serde(deserialize_with = "parts::client_id")]
+    pub client_id: String,
+    /// The sender's position when it tried first.
+    pub since: Option<Position>,
+}
+
+/// A reaction to a message, given or taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct React {
+    /// The group's name, as the client spells it.
+    pub group: String,
+    /// The message.
+    #[serde(deserialize_with = "parts::id")]
+    pub id: u128,
+    /// Which one, an emoji most often: 1 to 32 bytes without control characters.
+    #[serde(deserialize_with = "parts::kind")]
+    pub kind: String,
+    /// Given or taken back.
+    pub on: bool,
+    /// The user's own count of what they did to this reaction: of two, the greater holds. None: the hub counts.
+    #[serde(default, deserialize_with = "parts::optional_number")]
+    pub version: Option<u64>,
+}
+
+/// How far the user has read.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Read {
+    /// The group's name, as the client spells it.
+    pub group: String,
+    /// The last message that was read.
+    pub position: Position,
+}
+
+fn check(text: &str, data: Option<&RawValue>, limits: &Limits) -> Result<(), Refusal> {
+    if is_longer_than(limits.text_chars, text) {
+        let message = format!("`text` has more than {} characters", limits.text_chars);
+        return Err(Refusal::new(ErrorCode::TooLarge, message));
+    }
+    if data.is_some_and(|data| data.get().len() > limits.frame_bytes) {
+        let message = format!("`data` has more than {} bytes", limits.frame_bytes);
+        return Err(Refusal::new(ErrorCode::TooLarge, message));
+    }
+    Ok(())
 }
 
 /// Somebody is writing in a group.
@@ -57,25 +142,6 @@ impl Send<'_> {
 pub struct Typing {
     /// The group's name, as the client spells it.
     pub group: String,
-}
-
-fn client_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let id = String::deserialize(deserializer)?;
-    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if plain && (8..=64).contains(&id.len()) {
-        return Ok(id);
-    }
-    Err(D::Error::invalid_value(Unexpected::Str(&id), &"8 to 64 of A-Z a-z 0-9 _ -"))
-}
-
-fn reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let id = Option::<String>::deserialize(deserializer)?;
-    match &id {
-        Some(text) if hex::read(text, 32).is_none() => {
-            Err(D::Error::invalid_value(Unexpected::Str(text), &"32 lower-case hexadecimal digits"))
-        }
-        _ => Ok(id),
-    }
 }
 
 #[cfg(test)]

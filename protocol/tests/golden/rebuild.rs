@@ -4,9 +4,9 @@
 
 use bytes::Bytes;
 use palabre_protocol::{
-    Ack, CaughtUp, ChatMessage, ChatTyping, Drain, ErrorCode, ErrorFrame, Gap, Item, Layer, Left, Limits,
-    Outcome, Ping, Placing, Pong, Position, RateLimited, Settled, Snapshot, User, Welcome, encode, history,
-    joined, payload, place, resync,
+    Ack, CaughtUp, ChatMessage, ChatTyping, Deleted, Drain, Edited, ErrorCode, ErrorFrame, Gap, Item, Layer,
+    Left, Limits, Outcome, Ping, Placing, Pong, Position, RateLimited, Settled, Snapshot, User, Welcome,
+    encode, history, joined, payload, place, resync,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -95,26 +95,34 @@ fn rebuild_joined(frame: &Value) -> Bytes {
 }
 
 fn rebuild_message(frame: &Value) -> Bytes {
+    let (client_id, ts, user) = (text(&frame["client_id"]), number(&frame["ts"]), user(&frame["user"]));
     let data = frame.get("data").map(|data| RawValue::from_string(data.to_string()).unwrap());
-    let message = ChatMessage {
-        client_id: text(&frame["client_id"]),
-        ts: number(&frame["ts"]),
-        user: user(&frame["user"]),
-        text: text(&frame["text"]),
+    let message = |text| ChatMessage {
+        client_id,
+        ts,
+        user,
+        text,
         data: data.as_deref(),
         reply_to: text_or_none(&frame["reply_to"]),
-        version: number(&frame["version"]),
     };
     let was: Vec<Position> =
         frame.get("was").into_iter().flat_map(list).map(|was| position(was).unwrap()).collect();
+    let version = number(&frame["version"]);
     let placing = Placing {
         group: text(&frame["group"]),
         id: id(&frame["id"]),
         position: position(&frame["position"]),
         was: &was,
-        edited: None,
+        edited: position(&frame["first"]).map(|first| Edited { first, version }),
     };
-    place(&placing, &message.payload())
+    let payload = if is_true(&frame["deleted"]) {
+        Deleted { client_id, ts, user }.payload()
+    } else if version > 1 {
+        message(text(&frame["text"])).edited_payload()
+    } else {
+        message(text(&frame["text"])).payload()
+    };
+    place(&placing, &payload)
 }
 
 fn rebuild_error(frame: &Value) -> Bytes {

@@ -1,5 +1,6 @@
 //! The chat: a consumer like any other, which sends what people write to the groups that they are in.
 
+mod amend;
 mod post;
 mod typing;
 
@@ -29,6 +30,8 @@ impl Consumer for Chat {
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
         match request.kind() {
             "chat.send" => post::send(&request, &self.limits, cx),
+            "chat.edit" => amend::edit(&request, &self.limits, cx),
+            "chat.delete" => amend::delete(&request, cx),
             "chat.typing" => self.typist.typing(&request, cx),
             _ => Err(Failure(request.unknown_type())),
         }

@@ -5,6 +5,7 @@ use crate::{
     connection::Doors,
     consumer::{Consumer, Gate, mounted::Mounts},
     descriptors,
+    drain::{DrainPlan, Drained},
     listen::{
         acceptor,
         arrive::upgraded,
@@ -29,6 +30,7 @@ use std::{
     num::NonZeroUsize,
     sync::Arc,
 };
+use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Why a hub does not start.
@@ -52,6 +54,7 @@ pub struct HubBuilder {
     mounts: Mounts,
     limits: Limits,
     server: Server,
+    plan: DrainPlan,
 }
 
 impl HubBuilder {
@@ -96,6 +99,13 @@ impl HubBuilder {
         self
     }
 
+    /// How the hub ends.
+    #[must_use]
+    pub fn drain_plan(mut self, plan: DrainPlan) -> Self {
+        self.plan = plan;
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -120,6 +130,8 @@ impl HubBuilder {
             pool,
             crowd: Crowd::new(connections_max, self.server.connections_per_address),
             server: self.server,
+            plan: self.plan,
+            draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -139,6 +151,10 @@ struct Parts {
     pool: Pool,
     crowd: Arc<Crowd>,
     server: Server,
+    plan: DrainPlan,
+    /// The end has begun.
+    draining: CancellationToken,
+    /// Nobody is taken in any more.
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -153,6 +169,7 @@ impl Hub {
             mounts: Mounts::default(),
             limits: Limits::default(),
             server: Server::default(),
+            plan: DrainPlan::default(),
         }
     }
 
@@ -177,7 +194,7 @@ impl Hub {
     /// Whether it has begun to end: no new work should come here.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.parts.stop.is_cancelled()
+        self.parts.draining.is_cancelled()
     }
 
     /// The WebSocket at `path`, for an application that has a server of its own over plain TCP:
@@ -237,13 +254,22 @@ impl Hub {
         Rules::new(at, hosts, origins, trusted_proxies)
     }
 
-    /// Ends the hub: tells the clients to come back to another node, closes their connections, and shuts the layer
-    /// down.
-    pub async fn drain(&self) {
-        self.parts.stop.cancel();
-        self.parts.pool.drain().await;
-        // A layer that is shut down has nothing more to say.
-        drop(self.parts.layer.shutdown().await);
+    /// Ends the hub as was [planned](DrainPlan): says that it is not ready, takes nobody in any more, tells the clients
+    /// when to come back to another node, closes their connections one after the other, and shuts the layer down.
+    pub async fn drain(&self) -> Drained {
+        let Parts { plan, draining, stop, pool, layer, .. } = &*self.parts;
+        draining.cancel();
+        let end = async {
+            sleep(plan.delay).await;
+            stop.cancel();
+            pool.drain(plan.spread(self.connections())).await;
+            // A layer that is shut down has nothing more to say.
+            drop(layer.shutdown().await);
+        };
+        match timeout(plan.timeout, end).await {
+            Ok(()) => Drained::Whole,
+            Err(_) => Drained::CutOff(self.connections()),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod config;
 mod connection;
 pub mod consumer;
 mod descriptors;
+mod drain;
 pub mod http;
 mod hub;
 mod layers;
@@ -31,6 +32,7 @@ pub use channel_layer;
 pub use palabre_protocol as protocol;
 
 pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome};
+pub use drain::{DrainPlan, Drained};
 pub use hub::{Hub, HubBuilder, StartError};
 pub use layers::layer;
 pub use listen::{bind, bind_with, handshake::Handshake};

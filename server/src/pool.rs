@@ -31,19 +31,15 @@ use std::{
 use tokio::{
     net::TcpStream,
     runtime::{Builder, LocalOptions},
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
 
 /// Connections that may wait for their worker.
 const ARRIVALS_MAX: usize = 1_024;
 
 /// Between two looks for room when no worker has any.
 const CROWDED: Duration = Duration::from_millis(5);
-
-/// How long a node that goes away waits for its clients to hang up.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// A connection on its way to a worker.
 pub(crate) enum Arrival {
@@ -60,7 +56,8 @@ pub(crate) struct Pool {
     workers: Vec<Entrance>,
     /// The worker that takes what arrives now.
     current: AtomicUsize,
-    stop: CancellationToken,
+    /// Over how long the clients leave, once they do.
+    drain: watch::Sender<Option<Duration>>,
 }
 
 struct Entrance {
@@ -105,16 +102,16 @@ impl Pool {
             Some(count) => count.get(),
             None => thread::available_parallelism()?.get().div_ceil(2),
         };
-        let stop = CancellationToken::new();
+        let (drain, draining) = watch::channel(None);
         let start = |number| {
             let (arrivals, incoming) = mpsc::channel(ARRIVALS_MAX);
             let (end, ended) = oneshot::channel();
-            let (layer, doors, stop) = (Arc::clone(layer), Arc::clone(doors), stop.clone());
+            let (layer, doors, draining) = (Arc::clone(layer), Arc::clone(doors), draining.clone());
             let tally = Arc::<Tally>::default();
             let counts = Arc::clone(&tally);
             let runtime = Builder::new_current_thread();
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                run(runtime, layer, doors, incoming, (counts, stop));
+                run(runtime, layer, doors, incoming, (counts, draining));
                 // Whoever waits for the worker may have stopped waiting.
                 end.send(()).ok();
             })?;
@@ -122,7 +119,7 @@ impl Pool {
             Ok(Entrance { arrivals, load: Arc::default(), tally, ended })
         };
         let workers = (0..count).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { workers, current: AtomicUsize::new(0), stop })
+        Ok(Self { workers, current: AtomicUsize::new(0), drain })
     }
 
     /// Waits until some worker takes connections. Cancel safe.
@@ -153,9 +150,9 @@ impl Pool {
         self.workers.iter().map(|worker| &*worker.tally)
     }
 
-    /// Closes every connection, and waits for the workers to end.
-    pub(crate) async fn drain(&self) {
-        self.stop.cancel();
+    /// Closes every connection, each at its time within `spread`, and waits for the workers to end.
+    pub(crate) async fn drain(&self, spread: Duration) {
+        self.drain.send_replace(Some(spread));
         for worker in &self.workers {
             let ended = worker.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             if let Some(ended) = ended {
@@ -171,7 +168,7 @@ fn run(
     layer: Arc<dyn ChannelLayer>,
     doors: Arc<Doors>,
     arrivals: mpsc::Receiver<(Arrival, Load)>,
-    (tally, stop): (Arc<Tally>, CancellationToken),
+    (tally, draining): (Arc<Tally>, watch::Receiver<Option<Duration>>),
 ) {
     let runtime = match runtime.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -183,7 +180,7 @@ fn run(
     runtime.block_on(async {
         let (worker, mailbox) = Worker::new(layer, tally);
         worker.tasks.spawn_local(take_in(Rc::clone(&worker), doors, arrivals));
-        worker.run(mailbox, stop, GRACE).await;
+        worker.run(mailbox, draining).await;
     });
 }
 

@@ -2,7 +2,7 @@
 
 use channel_layer::{Amendment, ChannelLayer, GroupName, MemoryLayer, Message, MessageId, Owner, Retention};
 use palabre::{
-    Consumer, Context, Hub, Outcome,
+    Consumer, Context, DrainPlan, Drained, Hub, Outcome,
     people::GuestGate,
     protocol::{Limits, Request},
 };
@@ -14,6 +14,7 @@ use std::{
     net::SocketAddr,
     process::Stdio,
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -196,6 +197,26 @@ async fn a_consumer_that_panics_ends_its_own_connection_and_no_other() {
     assert_eq!(bystander.message().await.1["text"], "still here");
     hub.drain().await;
     assert_eq!(bystander.closed().await, 4000);
+}
+
+#[tokio::test]
+async fn a_hub_ends_as_was_planned_and_says_whether_everybody_has_left() {
+    let planned = |delay, timeout| {
+        let (delay, timeout) = (Duration::from_millis(delay), Duration::from_millis(timeout));
+        let plan = DrainPlan { delay, timeout, ..DrainPlan::default() };
+        let gate = GuestGate::new(None, Limits::default());
+        let hub = Hub::builder(Arc::new(MemoryLayer::new())).gate(gate).drain_plan(plan).start();
+        serve(hub.expect("workers start"))
+    };
+    let (hub, addr) = planned(0, 20_000);
+    let mut client = guest(addr).await;
+    let (drained, code) = tokio::join!(hub.drain(), client.closed());
+    assert_eq!((drained, code, hub.is_draining()), (Drained::Whole, 4000, true));
+
+    let (hub, addr) = planned(20_000, 100);
+    let _client = guest(addr).await;
+    assert!(!hub.is_draining());
+    assert_eq!(hub.drain().await, Drained::CutOff(1));
 }
 
 #[tokio::test]

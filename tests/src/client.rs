@@ -111,6 +111,16 @@ impl Client {
         (offset.unwrap_or_else(|| panic!("no offset: {message}")), message)
     }
 
+    /// The next frame of any type; none once the connection is closed. Cancel safe.
+    pub async fn next(&mut self) -> Option<Value> {
+        match self.waiting.pop_front() {
+            Some(frame) => Some(frame),
+            None => timeout(DEADLINE, self.read())
+                .await
+                .unwrap_or_else(|_| panic!("{DEADLINE:?} without a frame")),
+        }
+    }
+
     /// Writes a text message as it is.
     pub async fn raw_text(&mut self, text: &str) {
         self.write(Message::text(text)).await;

@@ -30,9 +30,11 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
 
 /// A signal to a process that a fixture started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
+pub enum Signal {
     /// Please end.
     Term,
+    /// Please end: Ctrl-C.
+    Int,
     /// End at once.
     Kill,
     /// Hang, as a machine without power would.
@@ -45,6 +47,7 @@ pub(crate) enum Signal {
 pub(crate) fn signal(pid: u32, signal: Signal) {
     let name = match signal {
         Signal::Term => "-TERM",
+        Signal::Int => "-INT",
         Signal::Kill => "-KILL",
         Signal::Stop => "-STOP",
         Signal::Cont => "-CONT",

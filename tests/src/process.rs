@@ -107,7 +107,17 @@ impl HubProcess {
 
     /// Asks it to end (SIGTERM), and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
-        signal(self.pid(), Signal::Term);
+        self.send(Signal::Term);
+        self.ended().await
+    }
+
+    /// Sends it a signal, and waits for nothing.
+    pub fn send(&self, kind: Signal) {
+        signal(self.pid(), kind);
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
         ended(&mut self.process).await
     }
 

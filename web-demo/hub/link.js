@@ -55,7 +55,7 @@ export class Link {
   #silence;
   #attempt = 0;
   #connectedAt = 0;
-  #drainMs = null;
+  #drainAt = null;
 
   /**
    * @param {{url: string, Socket: typeof WebSocket, keep: import('./keep.js').Keep}} options
@@ -126,7 +126,7 @@ export class Link {
     }
     if (frame === null || typeof frame !== 'object') return;
     if (frame.type === 'ping') this.send({ type: 'pong' });
-    if (frame.type === 'drain') this.#drainMs = frame.reconnect_ms;
+    if (frame.type === 'drain') this.#drainAt = Date.now() + frame.reconnect_ms;
     if (frame.type === 'welcome') {
       if (frame.token) this.#keep.write(TOKEN_KEY, frame.token);
       this.#connectedAt = Date.now();
@@ -144,7 +144,8 @@ export class Link {
   #lost(code, reason) {
     const held = this.#connectedAt > 0 && Date.now() - this.#connectedAt >= STABLE_MS;
     if (held) this.#attempt = 0;
-    const drainMs = this.#drainMs;
+    // It counts from the notice, and the node may have kept the socket for most of that time.
+    const drainMs = this.#drainAt === null ? null : Math.max(0, this.#drainAt - Date.now());
     this.#drop();
     if (!mayReturn(code)) return this.#say('offline', { reason, code });
     // "About so long": half as much to either side, for the pages of a draining node are many.
@@ -157,7 +158,7 @@ export class Link {
     clearTimeout(this.#timer);
     clearTimeout(this.#silence);
     this.#connectedAt = 0;
-    this.#drainMs = null;
+    this.#drainAt = null;
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;

@@ -6,6 +6,7 @@
 
 mod config;
 pub(crate) mod serve;
+mod signals;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -101,17 +102,14 @@ pub enum Stop {
 pub fn main() -> ExitCode {
     let done = match Cli::read(std::env::args_os()) {
         Ok(Task::Serve(flags)) => serve(flags),
-        Ok(Task::Print(flags)) => config::print(&flags),
-        Ok(Task::Check(flags)) => config::check(&flags),
+        Ok(Task::Print(flags)) => config::print(&flags).map(|()| ExitCode::SUCCESS),
+        Ok(Task::Check(flags)) => config::check(&flags).map(|()| ExitCode::SUCCESS),
         Err(stop) => return stop.exit(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    done.unwrap_or_else(|error| fail(&error))
 }
 
-fn serve(flags: Flags) -> anyhow::Result<()> {
+fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
     // Workers have threads of their own; one is enough for the listener and for Redis.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve::run(flags))

@@ -2,22 +2,25 @@
 
 use crate::{
     chat::{self, Chat},
+    cli::signals::Signals,
     config::{self, Flags, Loaded, environment},
-    descriptors, http,
+    descriptors,
+    drain::{DrainPlan, Drained},
+    http,
     hub::Hub,
     layers, listen, observe,
     people::GuestGate,
 };
 use anyhow::Context;
+use axum::Router;
 use palabre_protocol::Limits;
-use std::{env, io, io::Write};
-use tokio::signal::unix::{SignalKind, signal};
+use std::{env, io, io::Write, net::TcpListener, pin::pin, process::ExitCode};
 
 /// Where WebSockets are.
 const SOCKET_PATH: &str = "/ws";
 
-/// Serves until SIGTERM or SIGINT.
-pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+/// Serves until SIGTERM or SIGINT; a second one ends it at once.
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let here = env::current_dir().context("the working directory")?;
     let Loaded { settings, warnings, .. } = config::load(&flags, environment(), &here)?;
     observe::logs::init(env::var("PALABRE_LOG").ok().as_deref())?;
@@ -30,28 +33,57 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let listener = listen::bind_with(listen, settings.server.backlog)
         .with_context(|| format!("cannot listen on {listen}"))?;
     descriptors::raise();
+    let plan = &settings.drain;
+    let plan = DrainPlan { delay: plan.delay, window: plan.window, rate: plan.rate, timeout: plan.timeout };
     let hub = Hub::builder(layers::layer(&settings)?)
         .server(settings.server.clone())
+        .drain_plan(plan)
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
         .mount(chat::PREFIX, move |_| Chat::new(limits))
         .start()?;
     let (node, id) = (hub.node(), settings.node.id.as_ref().map(tracing::field::display));
     tracing::info!(event = "hub.started", node, id, version = env!("CARGO_PKG_VERSION"), "the hub is up");
     announce(&listener)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let app = http::router(&hub, &settings);
+    until_signalled(&hub, listener, app).await
+}
+
+async fn until_signalled(hub: &Hub, listener: TcpListener, app: Router) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let mut serving = pin!(hub.serve(listener, SOCKET_PATH, app));
     tokio::select! {
-        served = hub.serve(listener, SOCKET_PATH, http::router(&hub, &settings)) => served?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        // It ends by itself only when it cannot go on.
+        served = &mut serving => {
+            served?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ = signals.next() => {}
     }
-    tracing::info!(event = "hub.draining", "telling the clients to come back elsewhere");
-    hub.drain().await;
-    Ok(())
+    let connections = hub.connections();
+    tracing::info!(event = "hub.draining", connections, "telling the clients to come back elsewhere");
+    // New clients may be taken in for a while yet, so both go on.
+    let drained = async { tokio::join!(hub.drain(), serving).0 };
+    tokio::select! {
+        drained = drained => match drained {
+            Drained::Whole => {
+                tracing::info!(event = "hub.drained", "every client has left");
+                Ok(ExitCode::SUCCESS)
+            }
+            Drained::CutOff(connections) => {
+                tracing::warn!(event = "drain.timed_out", connections, "time is up; whoever is left is cut off");
+                Ok(ExitCode::FAILURE)
+            }
+        },
+        code = signals.next() => {
+            let connections = hub.connections();
+            tracing::warn!(event = "drain.cut_short", connections, "told again to end; whoever is left is cut off");
+            Ok(code)
+        }
+    }
 }
 
 /// Says where the hub is: the one line that is printed, for people and for scripts.
-fn announce(listener: &std::net::TcpListener) -> anyhow::Result<()> {
+fn announce(listener: &TcpListener) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on http://{}", listener.local_addr()?)?;
     out.flush()?;

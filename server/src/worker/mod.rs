@@ -7,6 +7,7 @@ pub(crate) mod fanout;
 mod flush;
 pub(crate) mod heartbeat;
 mod held;
+mod leave;
 mod repair;
 pub(crate) mod rooms;
 pub(crate) mod tally;
@@ -19,7 +20,8 @@ use crate::{
 use bytes::Bytes;
 use channel_layer::{ChannelLayer, LayerState, Mailbox, Received};
 use flush::{Left, Turn};
-use palabre_protocol::{CloseCode, Drain, frame};
+use leave::{GRACE, Leaving, due};
+use palabre_protocol::{CloseCode, frame};
 use rooms::Rooms;
 use slab::Slab;
 use std::{
@@ -35,7 +37,7 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 /// Deliveries that may wait for a worker. At a thousand sockets a delivery that is about 16 s of writing; a worker
 /// further behind repairs from the history.
@@ -43,9 +45,6 @@ pub(crate) const MAILBOX_MAX: usize = 4_096;
 
 /// Deliveries taken before the next write: they are joined into fewer, larger ones.
 const DELIVERIES_A_TURN: usize = 1_024;
-
-/// Over how long the clients of a node that goes away come back.
-const RECONNECT_SPREAD_MS: u64 = 2_000;
 
 pub(crate) struct Worker {
     pub(crate) layer: Arc<dyn ChannelLayer>,
@@ -77,7 +76,10 @@ pub(crate) struct Worker {
 
 /// The rare things that wake a worker.
 enum Event {
-    Drain,
+    /// The node ends; its clients leave over so long.
+    Drain(Duration),
+    /// It is time for some of them.
+    Leave,
     /// The last socket of a draining worker is gone.
     Empty,
     LayerChanged,
@@ -109,28 +111,38 @@ impl Worker {
         (Rc::new(worker), mailbox)
     }
 
-    /// Runs until drained: every connection has ended, or `grace` is over.
+    /// Runs until drained: every connection has ended, or its time is over.
     ///
     /// What is rare is attended to here, and mail and writes by a loop of their own: a look at the rare ones costs
     /// more than a delivery.
-    pub(crate) async fn run(self: Rc<Self>, mailbox: Mailbox, drain: CancellationToken, grace: Duration) {
+    pub(crate) async fn run(
+        self: Rc<Self>,
+        mailbox: Mailbox,
+        mut draining: watch::Receiver<Option<Duration>>,
+    ) {
         self.tasks.spawn_local(Rc::clone(&self).deliver_and_write(mailbox));
         let mut status = self.layer.status();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ends_at = None;
+        let mut leaving = Leaving::new();
         loop {
             let event = tokio::select! {
-                () = drain.cancelled(), if ends_at.is_none() => Event::Drain,
+                Ok(spread) = draining.wait_for(Option::is_some), if ends_at.is_none() => {
+                    Event::Drain(spread.unwrap_or_default())
+                }
+                () = due(leaving.front()) => Event::Leave,
                 () = self.emptied.notified(), if ends_at.is_some() => Event::Empty,
                 Ok(()) = status.changed() => Event::LayerChanged,
                 _ = seconds.tick() => Event::Second,
             };
             match event {
-                Event::Drain => {
-                    ends_at = Some(Instant::now() + grace);
-                    self.drain();
+                Event::Drain(spread) => {
+                    let now = Instant::now();
+                    ends_at = Some(now + spread + GRACE);
+                    leaving = self.begin_drain(spread, now);
                 }
+                Event::Leave => self.let_leave(&mut leaving, Instant::now()),
                 Event::Empty => return,
                 Event::LayerChanged => self.tell_everybody(&standing::frame(&status.borrow_and_update())),
                 Event::Second => self.heartbeat(Instant::now()),
@@ -250,19 +262,6 @@ impl Worker {
             if socket.welcomed.get() {
                 self.push(socket, frame.clone());
             }
-        }
-    }
-
-    fn drain(&self) {
-        self.draining.set(true);
-        for (place, socket) in self.sockets.borrow().iter() {
-            // Spread by place, so that a node's clients do not come back in one moment.
-            let reconnect_ms = (place as u64 * 37) % RECONNECT_SPREAD_MS;
-            self.push(socket, palabre_protocol::encode(&Drain { reconnect_ms }));
-            socket.close(CloseCode::Drain);
-        }
-        if self.sockets.borrow().is_empty() {
-            self.emptied.notify_one();
         }
     }
 }

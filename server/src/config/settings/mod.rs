@@ -5,11 +5,13 @@
 //! setting to operators; a test keeps the two together.
 
 mod auth;
+mod drain;
 mod node;
 mod redis;
 mod server;
 
 pub use self::auth::Auth;
+pub use self::drain::Drain;
 pub use self::node::{Node, NodeId};
 pub use self::redis::{Prefix, Redis};
 pub use self::server::Server;
@@ -26,6 +28,8 @@ pub struct Settings {
     pub redis: Redis,
     /// Who may come in.
     pub auth: Auth,
+    /// How the node ends.
+    pub drain: Drain,
 }
 
 impl Settings {
@@ -35,6 +39,7 @@ impl Settings {
             server: Server::read(from.section("server")),
             redis: Redis::read(from.section("redis")),
             auth: Auth::read(from.section("auth")),
+            drain: Drain::read(from.section("drain")),
         }
     }
 
@@ -55,6 +60,7 @@ impl Settings {
     ///
     /// The setting at fault and what to do about it.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        self.drain.check()?;
         let listen = self.server.listen;
         match self.auth.guests {
             Some(true) => Ok(()),

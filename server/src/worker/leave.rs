@@ -1,0 +1,58 @@
+//! The last minutes of a worker: each of its clients is told when to go, and goes then.
+//!
+//! The times are drawn evenly over the whole spread, so that the clients arrive elsewhere one after the other. Until its
+//! time a client is served as before.
+
+use crate::{socket::SocketId, worker::Worker};
+use palabre_protocol::{CloseCode, Drain};
+use std::{
+    collections::VecDeque,
+    future,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
+
+/// How long the last clients have to answer their close before they are cut off.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// Who leaves when, the next one first.
+pub(super) type Leaving = VecDeque<(Instant, SocketId)>;
+
+impl Worker {
+    /// Tells every client when it will be closed, each at another time. Gives those times, in order.
+    pub(super) fn begin_drain(&self, spread: Duration, now: Instant) -> Leaving {
+        self.draining.set(true);
+        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX).max(1);
+        let random = RandomState::new();
+        let sockets = self.sockets.borrow();
+        let mut leaving = Vec::with_capacity(sockets.len());
+        for (place, socket) in sockets.iter() {
+            let reconnect_ms = random.hash_one(place) % spread_ms;
+            self.push(socket, palabre_protocol::encode(&Drain { reconnect_ms }));
+            leaving.push((now + Duration::from_millis(reconnect_ms), socket.id));
+        }
+        if sockets.is_empty() {
+            self.emptied.notify_one();
+        }
+        leaving.sort_unstable_by_key(|(at, _)| *at);
+        leaving.into()
+    }
+
+    /// Closes those whose time has come.
+    pub(super) fn let_leave(&self, leaving: &mut Leaving, now: Instant) {
+        while let Some((_, id)) = leaving.pop_front_if(|(at, _)| *at <= now) {
+            if let Some(socket) = self.socket(id) {
+                socket.close(CloseCode::Drain);
+            }
+        }
+    }
+}
+
+/// When the next client leaves; never, while nobody is about to.
+pub(super) async fn due(next: Option<&(Instant, SocketId)>) {
+    match next {
+        Some((at, _)) => sleep_until(*at).await,
+        None => future::pending().await,
+    }
+}

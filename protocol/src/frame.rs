@@ -12,6 +12,7 @@ use crate::close::CloseCode;
 
 const FIN: u8 = 0x80;
 const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 
 /// The longest header without a mask: two bytes and a length of eight.
@@ -22,6 +23,11 @@ pub fn text(payload: &[u8]) -> Bytes {
     let mut draft = Draft::with_capacity(payload.len());
     draft.push(payload);
     draft.finish()
+}
+
+/// A whole binary frame around `payload`.
+pub fn binary(payload: &[u8]) -> Bytes {
+    [&*header_of(BINARY, payload.len()), payload].concat().into()
 }
 
 /// A whole close frame: the code, and its reason for people.

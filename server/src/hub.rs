@@ -13,7 +13,7 @@ use crate::{
         handshake::Handshake,
         pace::Pace,
         rules::Rules,
-        serve::{Site, open},
+        serve::{Echo, Site, open},
     },
     pool::{Arrival, Pool},
 };
@@ -119,10 +119,16 @@ impl HubBuilder {
         let gate = self.gate.ok_or(StartError::NoGate)?;
         let doors =
             Arc::new(Doors { gate, mounts: self.mounts, limits: self.limits, node: node.into_boxed_str() });
-        let connections_max = match self.server.connections_max {
-            Some(max) => max.get(),
-            None => crowd::connections_max(descriptors::limit()),
-        };
+        let room = crowd::connections_max(descriptors::limit());
+        let connections_max = self.server.connections_max.map_or(room, NonZeroUsize::get);
+        if connections_max > room {
+            tracing::warn!(
+                event = "listen.few_descriptors",
+                connections_max,
+                room,
+                "more connections are allowed than there are descriptors for"
+            );
+        }
         let pool = Pool::start(self.server.workers, &self.layer, &doors).map_err(StartError::Workers)?;
         let parts = Parts {
             layer: self.layer,
@@ -239,7 +245,9 @@ impl Hub {
     pub async fn serve(&self, listener: TcpListener, path: &str, app: Router) -> io::Result<()> {
         let Parts { pool, crowd, server, stop, .. } = &*self.parts;
         let rules = self.rules(Some(listener.local_addr()?));
-        let site = Arc::new(Site { path: path.into(), app, rules, crowd: Arc::clone(crowd) });
+        let echo = if server.echo { Echo::Present } else { Echo::Absent };
+        let site = Site { path: path.into(), app, rules, crowd: Arc::clone(crowd), echo };
+        let site = Arc::new(site);
         let hand_on = |tcp, peer: SocketAddr| {
             let counted = Some(peer.ip()).filter(|ip| !site.rules.proxies.trust(*ip));
             if let Some(place) = crowd.enter(counted) {

@@ -7,7 +7,7 @@
 use crate::{
     connection::Doors,
     listen::{
-        arrive::arrive,
+        arrive::{Purpose, arrive},
         crowd::Place,
         handshake::Handshake,
         serve::{Site, serve},
@@ -196,7 +196,7 @@ async fn take_in(worker: Rc<Worker>, doors: Arc<Doors>, mut arrivals: mpsc::Rece
                 }
                 Arrival::Upgraded(tcp, handshake, early) => {
                     if let Ok(tcp) = TcpStream::from_std(tcp) {
-                        arrive(on, doors, handshake, tcp, early).await;
+                        arrive(on, doors, Purpose::Hub(handshake), tcp, early).await;
                     }
                     drop(load);
                 }

@@ -3,6 +3,7 @@
 mod bytes;
 mod crowd;
 mod deadlines;
+mod echo;
 mod handshakes;
 mod hosts;
 mod requests;

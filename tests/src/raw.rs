@@ -44,11 +44,19 @@ impl RawClient {
         Self::open_with(stream, "", after).await
     }
 
-    /// As [`Self::open`], with more headers, each line with its end.
-    pub async fn open_with(mut stream: TcpStream, headers: &str, after: &[u8]) -> Self {
+    /// As [`Self::open_with`], at another path than the hub's.
+    pub async fn open_at(path: &str, stream: TcpStream, headers: &str, after: &[u8]) -> Self {
         let addr = stream.peer_addr().expect("it is connected");
-        let mut bytes = request(addr, headers).into_bytes();
-        bytes.extend_from_slice(after);
+        let request = request(addr, headers).replace("GET /ws ", &format!("GET {path} "));
+        Self::shake_hands(stream, [request.as_bytes(), after].concat()).await
+    }
+
+    /// As [`Self::open`], with more headers, each line with its end.
+    pub async fn open_with(stream: TcpStream, headers: &str, after: &[u8]) -> Self {
+        Self::open_at("/ws", stream, headers, after).await
+    }
+
+    async fn shake_hands(mut stream: TcpStream, bytes: Vec<u8>) -> Self {
         let opened = timeout(DEADLINE, async {
             stream.write_all(&bytes).await.expect("the hub takes a request");
             head(&mut stream).await

@@ -27,7 +27,7 @@ impl Connection {
                     Frame::Nothing => drop(socket.stream.readable().await),
                     Frame::End(_) => return,
                     // What it still says comes too late.
-                    Frame::Text(_) | Frame::Binary | Frame::Control | Frame::Broken(_) => {
+                    Frame::Text(_) | Frame::Binary(_) | Frame::Control | Frame::Broken(_) => {
                         tokio::task::yield_now().await;
                     }
                 }

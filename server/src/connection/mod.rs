@@ -4,6 +4,7 @@
 //! that a flood costs its own worker's other sockets no more than a turn; and it waits while the client's outbox is
 //! half full or too many of its requests are open.
 
+pub(crate) mod echo;
 mod goodbye;
 mod groups;
 mod hello;
@@ -44,12 +45,18 @@ pub(crate) async fn run(
     early: Bytes,
 ) {
     let Some(socket) = worker.admit(stream) else { return };
-    let seat = Seat { worker, socket };
+    worker.await_hello(&socket);
     let wire = Wire::new(early, doors.limits.frame_bytes);
     let newcomer = Newcomer { handshake: Box::new(handshake), doors };
+    seated(worker, socket, wire, Client::New(newcomer)).await;
+}
+
+/// Runs the connection behind a socket that its worker has taken in.
+async fn seated(worker: Rc<Worker>, socket: Rc<Socket>, wire: Wire, client: Client) {
+    let seat = Seat { worker, socket };
     let mut connection =
         Connection { worker: Rc::clone(&seat.worker), socket: Rc::clone(&seat.socket), wire, more: true };
-    connection.run(Client::New(newcomer)).await;
+    connection.run(client).await;
 }
 
 /// A socket's place in its worker. Dropping it leaves the groups and frees the place, however the task ends.
@@ -77,6 +84,8 @@ struct Newcomer {
 enum Client {
     New(Newcomer),
     Known(Box<Member>),
+    /// Is sent back what it says.
+    Echo(Arc<Doors>),
 }
 
 struct Connection {
@@ -177,6 +186,7 @@ impl Connection {
         match client {
             Client::New(newcomer) => &newcomer.doors.limits,
             Client::Known(member) => &member.doors.limits,
+            Client::Echo(doors) => &doors.limits,
         }
     }
 
@@ -221,12 +231,18 @@ impl Connection {
                 whole = Whole::Some;
             }
             match frame {
+                Frame::Text(text) if matches!(client, Client::Echo(_)) => {
+                    self.worker.push(&self.socket, palabre_protocol::frame::text(text.as_bytes()));
+                }
+                Frame::Binary(bytes) if matches!(client, Client::Echo(_)) => {
+                    self.worker.push(&self.socket, palabre_protocol::frame::binary(&bytes));
+                }
                 Frame::Text(text) => {
                     if let Err(code) = self.text(client, &text).await {
                         return Some(End::Close(code));
                     }
                 }
-                Frame::Binary => {
+                Frame::Binary(_) => {
                     let refusal =
                         Refusal::new(ErrorCode::BinaryUnsupported, "binary frames are not understood");
                     self.refuse(None, &refusal);
@@ -235,7 +251,7 @@ impl Connection {
             }
             let open = match client {
                 Client::Known(member) => member.cx.open(),
-                Client::New(_) => 0,
+                Client::New(_) | Client::Echo(_) => 0,
             };
             let full = open >= open_max || self.socket.outbox.borrow().is_half_full();
             if full || self.socket.closing.get().is_some() {
@@ -270,6 +286,7 @@ impl Connection {
                 }
                 Ok(())
             }
+            Client::Echo(_) => Ok(()),
         }
     }
 

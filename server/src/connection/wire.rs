@@ -60,7 +60,7 @@ impl Budget {
 /// One thing that came in.
 pub(super) enum Frame {
     Text(Utf8Bytes),
-    Binary,
+    Binary(Bytes),
     /// A ping, a pong, the beginning of a goodbye: dealt with already.
     Control,
     /// Nothing for now.
@@ -99,7 +99,7 @@ impl Wire {
         let context = self.context.get_or_insert_with(|| context(self.frame_bytes));
         let mut frame = match context.read(&mut bytes) {
             Ok(Message::Text(text)) => Frame::Text(text),
-            Ok(Message::Binary(_)) => Frame::Binary,
+            Ok(Message::Binary(bytes)) => Frame::Binary(bytes),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => Frame::Control,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Frame::Nothing,
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => Frame::End(CloseCode::Normal),

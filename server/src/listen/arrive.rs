@@ -1,7 +1,7 @@
 //! Upgraded → connection: the bytes under a WebSocket, found again and put on their worker.
 
 use crate::{
-    connection::{self, Doors},
+    connection::{self, Doors, echo},
     listen::{guarded::Guarded, handshake::Handshake},
     socket::stream::Stream,
     worker::Worker,
@@ -35,16 +35,28 @@ fn foreign(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
     }
 }
 
+/// What a WebSocket is for.
+pub(crate) enum Purpose {
+    /// The hub.
+    Hub(Handshake),
+    /// To be sent back what it says.
+    Echo,
+}
+
 /// Runs the connection behind a WebSocket, on this worker, to its end.
 pub(crate) async fn arrive(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
-    handshake: Handshake,
+    purpose: Purpose,
     tcp: TcpStream,
     early: Bytes,
 ) {
     // A small frame must not wait for the acknowledgement of the one before it.
-    if tcp.set_nodelay(true).is_ok() {
-        connection::run(worker, doors, handshake, Stream::Plain(tcp), early).await;
+    if tcp.set_nodelay(true).is_err() {
+        return;
+    }
+    match purpose {
+        Purpose::Hub(handshake) => connection::run(worker, doors, handshake, Stream::Plain(tcp), early).await,
+        Purpose::Echo => echo::run(worker, doors, Stream::Plain(tcp), early).await,
     }
 }

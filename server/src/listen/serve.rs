@@ -7,7 +7,7 @@
 use crate::{
     connection::Doors,
     listen::{
-        arrive::{arrive, upgraded},
+        arrive::{Purpose, arrive, upgraded},
         crowd::{Claim, Crowd, Place},
         denied::Denied,
         guarded::{Guarded, lock},
@@ -46,6 +46,9 @@ const HEADERS_MAX: Duration = Duration::from_secs(5);
 /// What a request's head may weigh; the least that hyper takes.
 const HEAD_BYTES_MAX: usize = 8_192;
 
+/// Where a WebSocket is sent back what it says.
+const ECHO_PATH: &str = "/echo";
+
 /// What is served on one listener.
 pub(crate) struct Site {
     /// Where WebSockets are.
@@ -56,6 +59,15 @@ pub(crate) struct Site {
     pub(crate) rules: Rules,
     /// Everybody who is connected.
     pub(crate) crowd: Arc<Crowd>,
+    /// Whether there is a WebSocket beside the hub's that only echoes.
+    pub(crate) echo: Echo,
+}
+
+/// Whether `/echo` is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
+    Absent,
+    Present,
 }
 
 /// A connection that HTTP is spoken on.
@@ -105,7 +117,13 @@ impl<L: 'static> Visit<L> {
         let is_last = !body.is_end_stream();
         let mut response = match self.judge(&parts) {
             Err(denied) => denied.response(),
-            Ok(seen) if parts.uri.path() == &*self.site.path => self.open(parts, body, &seen),
+            Ok(seen) if parts.uri.path() == &*self.site.path => {
+                let handshake = Handshake::from_parts(&parts, Some(self.peer), seen.client);
+                self.open(parts, body, &seen, Purpose::Hub(handshake))
+            }
+            Ok(seen) if parts.uri.path() == ECHO_PATH && self.site.echo == Echo::Present => {
+                self.open(parts, body, &seen, Purpose::Echo)
+            }
             Ok(_) => {
                 let app = TowerToHyperService::new(self.site.app.clone());
                 app.call(Request::from_parts(parts, body)).await.unwrap_or_else(|never| match never {})
@@ -126,18 +144,17 @@ impl<L: 'static> Visit<L> {
     }
 
     /// Answers a request for a WebSocket, and sees to what becomes of it.
-    fn open(&self, parts: Parts, body: Incoming, seen: &Seen) -> Response<Body> {
+    fn open(&self, parts: Parts, body: Incoming, seen: &Seen, purpose: Purpose) -> Response<Body> {
         let (upgrade, claim) = match self.admit(&parts, seen) {
             Ok(admitted) => admitted,
             Err(denied) => return denied.response(),
         };
-        let handshake = Handshake::from_parts(&parts, Some(self.peer), seen.client);
         let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
         let (worker, doors, stay) = (Rc::clone(&self.worker), Arc::clone(&self.doors), Rc::clone(&self.stay));
         self.worker.tasks.spawn_local(async move {
             let _stay = (stay, claim);
             if let Some((tcp, early)) = upgraded(on_upgrade).await {
-                arrive(worker, doors, handshake, tcp, early).await;
+                arrive(worker, doors, purpose, tcp, early).await;
             }
         });
         switching(upgrade)

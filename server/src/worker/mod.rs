@@ -195,8 +195,12 @@ impl Worker {
         let socket = Rc::new(Socket::new(id, address, stream, now));
         entry.insert(Rc::clone(&socket));
         self.tally.sockets.set(sockets.len() as u64);
-        self.newcomers.borrow_mut().push_back((now, id));
         Some(socket)
+    }
+
+    /// Gives a socket its time to say hello.
+    pub(crate) fn await_hello(&self, socket: &Socket) {
+        self.newcomers.borrow_mut().push_back((Instant::now(), socket.id));
     }
 
     /// Lets a socket go: it leaves its groups, and its place is free. A client that still has not taken what waits for it

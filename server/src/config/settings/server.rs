@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 
-use crate::config::kinds::{count, list, text, text_like};
+use crate::config::kinds::{count, list, switch, text, text_like};
 use crate::config::values::Values;
 use crate::config::{Authority, Network, Origin};
 
@@ -42,6 +42,8 @@ pub struct Server {
     pub accept_rate: u32,
     /// Connections that the kernel holds until they are accepted, as far as `net.core.somaxconn` allows.
     pub backlog: u16,
+    /// Whether `/echo` is a WebSocket that is sent back what it says.
+    pub echo: bool,
 }
 
 impl Default for Server {
@@ -69,6 +71,7 @@ impl Server {
                 .and_then(NonZeroUsize::new),
             accept_rate: from.value("accept_rate", count(1..=ACCEPT_RATE_MAX), ACCEPT_RATE),
             backlog: from.value("backlog", count(1..=u16::MAX), BACKLOG),
+            echo: from.value("echo", switch(), false),
         }
     }
 }
@@ -108,6 +111,11 @@ mod tests {
         ] {
             assert_eq!(read(name, text), Err(1), "{name} {text}");
         }
+    }
+
+    #[test]
+    fn an_echo_is_wanted_or_not() {
+        assert!(read("echo", "true").unwrap().echo);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
         handshake::Handshake,
         pace::Pace,
         rules::Rules,
-        serve::{Echo, Site, open},
+        serve::{Echo, ProxyProtocol, Site, open},
     },
     pool::{Arrival, Pool},
 };
@@ -246,7 +246,9 @@ impl Hub {
         let Parts { pool, crowd, server, stop, .. } = &*self.parts;
         let rules = self.rules(Some(listener.local_addr()?));
         let echo = if server.echo { Echo::Present } else { Echo::Absent };
-        let site = Site { path: path.into(), app, rules, crowd: Arc::clone(crowd), echo };
+        let proxy_protocol =
+            if server.proxy_protocol { ProxyProtocol::Expected } else { ProxyProtocol::Absent };
+        let site = Site { path: path.into(), app, rules, crowd: Arc::clone(crowd), echo, proxy_protocol };
         let site = Arc::new(site);
         let hand_on = |tcp, peer: SocketAddr| {
             let counted = Some(peer.ip()).filter(|ip| !site.rules.proxies.trust(*ip));

@@ -6,6 +6,7 @@ mod deadlines;
 mod echo;
 mod handshakes;
 mod hosts;
+mod proxies;
 mod requests;
 
 use std::path::Path;

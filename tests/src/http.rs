@@ -103,10 +103,10 @@ pub async fn statuses(addr: SocketAddr, bytes: &[u8]) -> Vec<u16> {
         .collect()
 }
 
-/// Writes a request and reads the head of its answer, if there is one before the connection ends.
-pub async fn try_head(stream: &mut TcpStream, request: &str) -> Option<String> {
+/// Writes a request, and bytes before it, and reads the head of its answer, if there is one before the connection ends.
+pub async fn try_head(stream: &mut TcpStream, before: &[u8], request: &str) -> Option<String> {
     let talk = async {
-        stream.write_all(request.as_bytes()).await.ok()?;
+        stream.write_all(&[before, request.as_bytes()].concat()).await.ok()?;
         let mut read = Vec::new();
         while !read.windows(4).any(|four| four == b"\r\n\r\n") {
             if stream.read_buf(&mut read).await.ok()? == 0 {

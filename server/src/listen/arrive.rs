@@ -17,7 +17,13 @@ use tokio::net::TcpStream;
 /// `None` when the client has gone, or when something else than plain TCP is under it.
 pub(crate) async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
     let (tcp, early) = match upgrade.await.ok()?.downcast::<TokioIo<Guarded>>() {
-        Ok(parts) => (parts.io.into_inner().into_inner(), parts.read_buf),
+        Ok(parts) => {
+            let (tcp, unread) = parts.io.into_inner().into_parts();
+            if !unread.is_empty() {
+                return Some((tcp, [parts.read_buf, unread].concat().into()));
+            }
+            (tcp, parts.read_buf)
+        }
         Err(upgraded) => foreign(upgraded)?,
     };
     // A copy: what hyper read is a slice of a buffer of 8 KiB that would live as long as the connection.

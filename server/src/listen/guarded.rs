@@ -5,6 +5,7 @@
 //! on others see to it.
 
 use crate::listen::lines::Lines;
+use bytes::Bytes;
 use std::{
     fmt,
     future::Future,
@@ -26,19 +27,22 @@ const STALL_MAX: Duration = Duration::from_secs(5);
 /// A TCP connection that HTTP is spoken on.
 pub(crate) struct Guarded {
     tcp: TcpStream,
+    /// What was read before there was HTTP.
+    early: Bytes,
     /// A mutex because hyper may move a connection between threads, which never happens here.
     lines: Arc<Mutex<Lines>>,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
-    pub(crate) fn new(tcp: TcpStream, lines: Arc<Mutex<Lines>>) -> Self {
-        Self { tcp, lines, stalled: None }
+    /// `early` was read from it already, and comes first.
+    pub(crate) fn new(tcp: TcpStream, early: Bytes, lines: Arc<Mutex<Lines>>) -> Self {
+        Self { tcp, early, lines, stalled: None }
     }
 
-    /// The connection itself.
-    pub(crate) fn into_inner(self) -> TcpStream {
-        self.tcp
+    /// The connection itself, and what is left of what was read before.
+    pub(crate) fn into_parts(self) -> (TcpStream, Bytes) {
+        (self.tcp, self.early)
     }
 
     /// Whether the client has taken too long, when it takes nothing; else what it took.
@@ -65,7 +69,12 @@ impl AsyncRead for Guarded {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        ready!(Pin::new(&mut self.tcp).poll_read(cx, into))?;
+        if self.early.is_empty() {
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, into))?;
+        } else {
+            let length = self.early.len().min(into.remaining());
+            into.put_slice(&self.early.split_to(length));
+        }
         lock(&self.lines).feed(&into.filled()[before..]);
         Poll::Ready(Ok(()))
     }

@@ -8,6 +8,7 @@ pub(crate) mod guarded;
 pub(crate) mod handshake;
 pub(crate) mod lines;
 pub(crate) mod pace;
+pub(crate) mod preamble;
 pub(crate) mod proxied;
 pub(crate) mod rules;
 pub(crate) mod serve;

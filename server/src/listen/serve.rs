@@ -13,11 +13,13 @@ use crate::{
         guarded::{Guarded, lock},
         handshake::{self, Handshake, Upgrade},
         lines::Lines,
+        preamble,
         rules::{Rules, Seen},
     },
     worker::Worker,
 };
 use axum::{Router, body::Body};
+use bytes::Bytes;
 use hyper::{
     Request, Response, StatusCode,
     body::{Body as _, Incoming},
@@ -61,6 +63,8 @@ pub(crate) struct Site {
     pub(crate) crowd: Arc<Crowd>,
     /// Whether there is a WebSocket beside the hub's that only echoes.
     pub(crate) echo: Echo,
+    /// Whether trusted proxies say who is behind them before they pass anything on.
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
 /// Whether `/echo` is there.
@@ -70,12 +74,22 @@ pub(crate) enum Echo {
     Present,
 }
 
+/// Whether the PROXY protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProxyProtocol {
+    Absent,
+    Expected,
+}
+
 /// A connection that HTTP is spoken on.
 struct Visit<L> {
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     site: Arc<Site>,
+    /// The other end of the TCP connection.
     peer: SocketAddr,
+    /// Whose connection it is, as far as is known before there is a request: the peer, or whom it speaks for.
+    from: SocketAddr,
     lines: Arc<Mutex<Lines>>,
     /// Requests so far.
     requests: Cell<u32>,
@@ -88,16 +102,22 @@ pub(crate) async fn serve(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     site: Arc<Site>,
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     peer: SocketAddr,
     place: Place,
     load: impl Sized + 'static,
 ) {
+    let (mut from, mut early) = (peer, Bytes::new());
+    if site.proxy_protocol == ProxyProtocol::Expected && site.rules.proxies.trust(peer.ip()) {
+        // A proxy that says nothing of its client is closed: whatever it passed on would pass for its own.
+        let Ok((source, rest)) = preamble::read(&mut tcp).await else { return };
+        (from, early) = (source.unwrap_or(peer), rest.into());
+    }
     let lines = Arc::new(Mutex::new(Lines::default()));
-    let io = TokioIo::new(Guarded::new(tcp, Arc::clone(&lines)));
+    let io = TokioIo::new(Guarded::new(tcp, early, Arc::clone(&lines)));
     let may_stay = place.turned_away().is_none();
     let stay = Rc::new((place, load));
-    let visit = Rc::new(Visit { worker, doors, site, peer, lines, requests: Cell::new(0), stay });
+    let visit = Rc::new(Visit { worker, doors, site, peer, from, lines, requests: Cell::new(0), stay });
     let answer = |request| {
         let visit = Rc::clone(&visit);
         async move { Ok::<_, Infallible>(visit.answer(request).await) }
@@ -139,7 +159,7 @@ impl<L: 'static> Visit<L> {
         let request = self.requests.replace(self.requests.get() + 1);
         match lock(&self.lines).flaw_of(request) {
             Some(flaw) => Err(Denied::bad(flaw)),
-            None => self.site.rules.judge(parts, Some(self.peer)),
+            None => self.site.rules.judge(parts, Some(self.from)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use palabre_tests::bystander::undisturbed;
-use palabre_tests::http::{ask, ask_from};
+use palabre_tests::http::{ask, ask_from, connect_from, try_head};
 use palabre_tests::machine::until;
 use palabre_tests::raw::request;
 use palabre_tests::{HubProcess, RawClient};
@@ -57,9 +57,7 @@ async fn more_than_a_full_node_can_refuse_are_closed_and_room_comes_back() {
         // Those who say nothing have their five seconds; then somebody else can be refused.
         until("somebody is answered", async || {
             let mut stream = TcpStream::connect(addr).await.ok()?;
-            palabre_tests::http::try_head(&mut stream, &request(addr, ""))
-                .await
-                .filter(|head| head.contains(" 503 "))
+            try_head(&mut stream, b"", &request(addr, "")).await.filter(|head| head.contains(" 503 "))
         })
         .await;
     })
@@ -87,7 +85,7 @@ async fn an_address_has_only_so_many_connections_and_a_proxy_s_are_its_clients()
         let behind = |client: &str| format!("X-Forwarded-For: {client}\r\n");
         let mut open = Vec::new();
         for _ in 0..3 {
-            let stream = palabre_tests::http::connect_from([127, 0, 0, 9].into(), addr).await;
+            let stream = connect_from([127, 0, 0, 9].into(), addr).await;
             open.push(RawClient::open_with(stream, &behind("203.0.113.9"), &[]).await);
         }
         for client in ["203.0.113.9", "1.1.1.1, 203.0.113.9", "203.0.113.9:4711", "::ffff:203.0.113.9"] {

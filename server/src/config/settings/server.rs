@@ -34,6 +34,8 @@ pub struct Server {
     pub origins: Vec<Origin>,
     /// Proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether the trusted proxies speak the PROXY protocol, version 1 or 2.
+    pub proxy_protocol: bool,
     /// Connections that the node holds; none = as many as it has descriptors for.
     pub connections_max: Option<NonZeroUsize>,
     /// Connections that one client's address may have; none = any number.
@@ -57,12 +59,13 @@ impl Server {
         let address = text_like(
             "must be an IP address and a port, like 127.0.0.1:8080 or [::1]:8080; names are not looked up",
         );
-        Self {
+        let server = Self {
             listen: from.value("listen", address, SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
             workers: from.optional("workers", count(1..=WORKERS_MAX)).and_then(NonZeroUsize::new),
             hosts: from.value("hosts", list(text(), LISTED_MAX), Vec::new()),
             origins: from.value("origins", list(text(), LISTED_MAX), Vec::new()),
             trusted_proxies: from.value("trusted_proxies", list(text(), LISTED_MAX), Vec::new()),
+            proxy_protocol: from.value("proxy_protocol", switch(), false),
             connections_max: from
                 .optional("connections_max", count(1..=CONNECTIONS_MAX))
                 .and_then(NonZeroUsize::new),
@@ -72,7 +75,12 @@ impl Server {
             accept_rate: from.value("accept_rate", count(1..=ACCEPT_RATE_MAX), ACCEPT_RATE),
             backlog: from.value("backlog", count(1..=u16::MAX), BACKLOG),
             echo: from.value("echo", switch(), false),
+        };
+        if server.proxy_protocol && server.trusted_proxies.is_empty() {
+            let reason = "is believed of server.trusted_proxies alone: list the proxies there";
+            from.refuse("server.proxy_protocol", reason.to_owned());
         }
+        server
     }
 }
 
@@ -114,7 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_is_wanted_or_not() {
+    fn a_proxy_that_speaks_for_others_has_to_be_trusted() {
+        assert_eq!(read("proxy_protocol", "true"), Err(1));
+        assert!(!read("proxy_protocol", "false").unwrap().proxy_protocol);
         assert!(read("echo", "true").unwrap().echo);
     }
 

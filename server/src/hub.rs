@@ -224,7 +224,7 @@ impl Hub {
                     tasks.spawn(async move {
                         let Some((tcp, early)) = upgraded(upgrade).await else { return };
                         if let Ok(tcp) = tcp.into_std() {
-                            parts.pool.take_in(Arrival::Upgraded(tcp, handshake, early));
+                            parts.pool.take_in(Arrival::Upgraded(tcp, Box::new(handshake), early));
                         }
                     });
                 }

@@ -46,7 +46,7 @@ pub(crate) enum Arrival {
     /// Accepted by our own listener; HTTP comes first.
     Accepted(std::net::TcpStream, SocketAddr, Arc<Site>, Place),
     /// Upgraded by somebody else's server.
-    Upgraded(std::net::TcpStream, Handshake, Bytes),
+    Upgraded(std::net::TcpStream, Box<Handshake>, Bytes),
 }
 
 /// How many connections more than the idlest worker one may have before another takes over.

@@ -40,14 +40,14 @@ pub(crate) struct Doors {
 pub(crate) async fn run(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
-    handshake: Handshake,
+    handshake: Box<Handshake>,
     stream: Stream,
     early: Bytes,
 ) {
     let Some(socket) = worker.admit(stream) else { return };
     worker.await_hello(&socket);
     let wire = Wire::new(early, doors.limits.frame_bytes);
-    let newcomer = Newcomer { handshake: Box::new(handshake), doors };
+    let newcomer = Newcomer { handshake, doors };
     seated(worker, socket, wire, Client::New(newcomer)).await;
 }
 

@@ -43,8 +43,8 @@ fn foreign(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
 
 /// What a WebSocket is for.
 pub(crate) enum Purpose {
-    /// The hub.
-    Hub(Handshake),
+    /// The hub. In a box, for a connection's task keeps room for whatever it is started with.
+    Hub(Box<Handshake>),
     /// To be sent back what it says.
     Echo,
 }

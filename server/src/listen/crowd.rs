@@ -42,11 +42,22 @@ struct Counts {
     addresses: HashMap<IpAddr, usize>,
 }
 
-/// A connection's place; dropping it makes room.
+/// A connection's place; dropping it makes room. Every idle connection keeps one, so it is small.
 pub(crate) struct Place {
     crowd: Arc<Crowd>,
-    turned_away: Option<Denied>,
-    _of_address: Option<Claim>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Inside, and of nobody in particular.
+    Inside,
+    /// Inside, and one of those that the address may have.
+    Of(IpAddr),
+    /// For a refusal only: there is no room.
+    Full,
+    /// For a refusal only: the address has all that it may have.
+    TooMany,
 }
 
 /// One of the connections that an address may have; dropping it gives it back.
@@ -63,41 +74,34 @@ impl Crowd {
     /// A place for a connection from `address`, or from nobody in particular: a proxy's own address says nothing. The
     /// place may be one for a refusal only; none when there are too many of those as well.
     pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
-        let full = Denied::new(StatusCode::SERVICE_UNAVAILABLE, "this node has no room for more connections");
-        let of_address = address.map(|address| self.claim(address)).transpose();
         let mut counts = self.counts();
-        let turned_away =
-            if counts.open < self.connections_max { of_address.as_ref().err().copied() } else { Some(full) };
-        if turned_away.is_none() {
-            counts.open += 1;
-        } else if counts.turned_away < TURNED_AWAY_MAX {
-            counts.turned_away += 1;
-        } else {
-            return None;
+        let kind = match (address.map(household), self.per_address_max) {
+            _ if counts.open >= self.connections_max => Kind::Full,
+            (Some(address), Some(max)) if counts.take_one(address, max) => Kind::Of(address),
+            (Some(_), Some(_)) => Kind::TooMany,
+            (None, _) | (_, None) => Kind::Inside,
+        };
+        match kind {
+            Kind::Inside | Kind::Of(_) => counts.open += 1,
+            Kind::Full | Kind::TooMany if counts.turned_away < TURNED_AWAY_MAX => counts.turned_away += 1,
+            Kind::Full | Kind::TooMany => return None,
         }
-        drop(counts);
-        // Who is turned away has none of its address's connections; a claim gives it back when it is dropped.
-        let of_address = of_address.ok().flatten().filter(|_| turned_away.is_none());
-        Some(Place { crowd: Arc::clone(self), turned_away, _of_address: of_address })
+        Some(Place { crowd: Arc::clone(self), kind })
     }
 
-    /// One connection more for an address, if it may have one.
+    /// One connection more for an address, if it may have one; nothing to hold where any number may.
     ///
     /// # Errors
     ///
     /// What to answer instead.
-    pub(crate) fn claim(self: &Arc<Self>, address: IpAddr) -> Result<Claim, Denied> {
+    pub(crate) fn claim(self: &Arc<Self>, address: IpAddr) -> Result<Option<Claim>, Denied> {
+        let Some(max) = self.per_address_max else { return Ok(None) };
         let address = household(address);
-        if let Some(max) = self.per_address_max {
-            let mut counts = self.counts();
-            let count = counts.addresses.entry(address).or_default();
-            if *count >= max.get() {
-                let reason = "your address has as many connections as it may have";
-                return Err(Denied::new(StatusCode::TOO_MANY_REQUESTS, reason));
-            }
-            *count += 1;
+        if self.counts().take_one(address, max) {
+            Ok(Some(Claim { crowd: Arc::clone(self), address }))
+        } else {
+            Err(too_many())
         }
-        Ok(Claim { crowd: Arc::clone(self), address })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -105,39 +109,65 @@ impl Crowd {
     }
 }
 
+impl Counts {
+    /// Whether an address may have one more; then it has.
+    fn take_one(&mut self, address: IpAddr, max: NonZeroUsize) -> bool {
+        let count = self.addresses.entry(address).or_default();
+        let may = *count < max.get();
+        *count += usize::from(may);
+        may
+    }
+
+    fn give_back(&mut self, address: IpAddr) {
+        if let Some(count) = self.addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&address);
+            }
+        }
+    }
+}
+
 impl Place {
     /// The one answer that this connection is for, unless it may stay.
     pub(crate) fn turned_away(&self) -> Option<Denied> {
-        self.turned_away
+        let full = "this node has no room for more connections";
+        match self.kind {
+            Kind::Inside | Kind::Of(_) => None,
+            Kind::Full => Some(Denied::new(StatusCode::SERVICE_UNAVAILABLE, full)),
+            Kind::TooMany => Some(too_many()),
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.crowd.counts();
-        match self.turned_away {
-            Some(_) => counts.turned_away -= 1,
-            None => counts.open -= 1,
+        match self.kind {
+            Kind::Inside => counts.open -= 1,
+            Kind::Of(address) => {
+                counts.open -= 1;
+                counts.give_back(address);
+            }
+            Kind::Full | Kind::TooMany => counts.turned_away -= 1,
         }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut counts = self.crowd.counts();
-        if let Some(count) = counts.addresses.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.addresses.remove(&self.address);
-            }
-        }
+        self.crowd.counts().give_back(self.address);
     }
 }
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("turned_away", &self.turned_away).finish_non_exhaustive()
+        f.debug_struct("Place").field("kind", &self.kind).finish_non_exhaustive()
     }
+}
+
+fn too_many() -> Denied {
+    Denied::new(StatusCode::TOO_MANY_REQUESTS, "your address has as many connections as it may have")
 }
 
 /// What counts as one address: of IPv6 whoever has one has 2^64 of them.

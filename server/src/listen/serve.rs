@@ -139,7 +139,7 @@ impl<L: 'static> Visit<L> {
             Err(denied) => denied.response(),
             Ok(seen) if parts.uri.path() == &*self.site.path => {
                 let handshake = Handshake::from_parts(&parts, Some(self.peer), seen.client);
-                self.open(parts, body, &seen, Purpose::Hub(handshake))
+                self.open(parts, body, &seen, Purpose::Hub(Box::new(handshake)))
             }
             Ok(seen) if parts.uri.path() == ECHO_PATH && self.site.echo == Echo::Present => {
                 self.open(parts, body, &seen, Purpose::Echo)
@@ -181,14 +181,15 @@ impl<L: 'static> Visit<L> {
     }
 
     /// Whether there is a WebSocket to be had, and room for it.
-    fn admit(&self, parts: &Parts, seen: &Seen) -> Result<(Upgrade, Option<Claim>), Denied> {
+    fn admit(&self, parts: &Parts, seen: &Seen) -> Result<(Upgrade, Option<Box<Claim>>), Denied> {
         let upgrade = handshake::check(parts, &self.site.rules, seen)?;
         if let Some(denied) = self.stay.0.turned_away() {
             return Err(denied);
         }
         // Of a proxy's connections each is somebody else's; of all others the peer was counted on arrival.
         let behind = seen.client.filter(|_| self.site.rules.proxies.trust(self.peer.ip()));
-        Ok((upgrade, behind.map(|client| self.site.crowd.claim(client)).transpose()?))
+        let claim = behind.map(|client| self.site.crowd.claim(client)).transpose()?.flatten();
+        Ok((upgrade, claim.map(Box::new)))
     }
 }
 

@@ -14,6 +14,10 @@ pub struct Report {
     pub groups: usize,
     /// Messages that this node remembers of them.
     pub messages: usize,
+    /// Mailboxes that were made on this node and not dropped.
+    pub mailboxes: usize,
+    /// Members of all groups: a mailbox of this node counts once for each of its groups.
+    pub memberships: usize,
 }
 
 /// The nodes and their backend, as the backend has them.

@@ -37,7 +37,7 @@ pub(crate) struct Registry {
     node: String,
     /// Guards each shard's map; held for a few pushes.
     shards: [Mutex<Shard>; SHARDS],
-    /// Guards the addresses; held for a look-up.
+    /// Guards the addresses; held for a look-up, maybe under a shard's lock, never the other way round.
     rings: Mutex<HashMap<ChannelName, Ring>>,
     hasher: RandomState,
     mailboxes: AtomicU64,
@@ -109,9 +109,12 @@ impl Registry {
         let channel: ChannelName =
             format!("{}.{number}", self.node).parse().expect("hexadecimal digits, a dot and a number");
         let (ring, reader) = broadcast::channel(capacity.max(1));
+        let mut rings = self.rings();
+        // Looked at under the lock, so that a layer that ends meanwhile clears this one too, or is seen.
         if !self.closed.load(Ordering::Acquire) {
-            self.rings().insert(channel.clone(), ring);
+            rings.insert(channel.clone(), ring);
         }
+        drop(rings);
         Mailbox::new(channel, reader, Arc::clone(self))
     }
 
@@ -126,14 +129,20 @@ impl Registry {
 
     /// Adds a channel to a group and says whether the group is synced. Idempotent.
     pub(crate) fn add(&self, group: &GroupName, channel: &ChannelName) -> Result<bool> {
-        let ring = self.rings().get(channel).cloned();
-        let ring = ring.ok_or_else(|| Error::NoSuchChannel(channel.clone()))?;
+        self.ring(channel)?;
         self.with(group, |group| {
+            // Once more, under the group's lock: who drops a mailbox, or ends all, takes its address away before coming
+            // for its groups. So what is added here without an address would stay for ever.
+            let ring = self.ring(channel)?;
             if !group.members.iter().any(|(member, _)| member == channel) {
                 group.members.push((channel.clone(), ring));
             }
-            group.synced
-        })
+            Ok(group.synced)
+        })?
+    }
+
+    fn ring(&self, channel: &ChannelName) -> Result<Ring> {
+        self.rings().get(channel).cloned().ok_or_else(|| Error::NoSuchChannel(channel.clone()))
     }
 
     pub(crate) fn discard(&self, group: &GroupName, channel: &ChannelName) {
@@ -200,10 +209,12 @@ impl Registry {
 
     /// What is known here, with what others know.
     pub(crate) fn report(&self, census: Census) -> Report {
-        let mut report = Report { node: self.node.clone(), census, ..Report::default() };
+        let mailboxes = self.rings().len();
+        let mut report = Report { node: self.node.clone(), census, mailboxes, ..Report::default() };
         for shard in &self.shards {
             let shard = lock(shard);
             report.groups += shard.groups.len();
+            report.memberships += shard.groups.values().map(|group| group.members.len()).sum::<usize>();
             report.messages +=
                 shard.groups.values().filter_map(|group| group.tail.as_ref()).map(Tail::len).sum::<usize>();
         }

@@ -132,7 +132,7 @@ impl Owner {
             }
             let event = tokio::select! {
                 () = stop.cancelled(), if ends_at.is_none() => Event::Stop,
-                command = commands.recv(), if self.batch_at.is_none() && (!commands.is_closed() || !commands.is_empty()) => Event::Command(command),
+                command = commands.recv(), if self.batch_at.is_none() && (ends_at.is_none() || !commands.is_empty()) => Event::Command(command),
                 arrived = arrival(&mut self.link) => Event::Arrived(arrived),
                 Some(done) = self.calls.next() => Event::Done(done),
                 () = at(self.retry_at) => Event::Retry,

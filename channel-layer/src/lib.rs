@@ -24,6 +24,8 @@
 //! ```
 
 mod amend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod delivery;
 mod envelope;
 mod error;

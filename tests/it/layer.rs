@@ -1,7 +1,8 @@
 //! The channel layer through its public door: its contract, and what a Redis can do to it.
 //!
-//! `members`, `history` and most of `amend` hold for every layer and run on both. In the others nodes are layers in this process, each
-//! with connections of its own, over a real Redis of the test's own: groups, order and history, and no more than that.
+//! `suite` mounts the contract's own cases, which every layer has to pass; most of `amend` runs on both too. In the others
+//! nodes are layers in this process, each with connections of its own, over a real Redis of the test's own: groups, order and
+//! history, and no more than that.
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, cases and helpers without the attribute too")]
 
@@ -9,10 +10,9 @@ mod amend;
 mod amended;
 mod both;
 mod epochs;
-mod history;
 mod link;
-mod members;
 mod nodes;
 mod order;
 mod reads;
 mod stored;
+mod suite;

@@ -9,6 +9,7 @@ mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use channel_layer::conformance::Rule;
 use palabre_protocol::{CloseCode, ErrorCode};
 
 use self::arrows::{arrows, layer_rule, server_rule};
@@ -134,6 +135,26 @@ fn every_code_stands_in_the_protocol_s_document() {
     assert_none(
         &missing.map(|code| format!("docs/protocol.md:1: the code {code} is missing")).collect::<Vec<_>>(),
     );
+}
+
+#[test]
+fn every_rule_of_the_suite_stands_in_the_layer_s_document_and_has_a_case() {
+    let document = read("docs/channel-layer-spec.md");
+    let cases = sources("channel-layer/src/conformance", ".rs");
+    let mut violations = Vec::new();
+    for Rule { number, .. } in channel_layer::conformance::RULES {
+        if document.matches(&format!("({number})")).count() != 1 {
+            violations.push(format!("docs/channel-layer-spec.md:1: ({number}) stands there once"));
+        }
+        // Once in the imports, and where it is looked at.
+        let names_it = |file: &Source| {
+            file.code().split(|letter| !is_ident(letter)).filter(|word| word == number).count() > 1
+        };
+        if !cases.iter().filter(|file| !file.path.ends_with("rules.rs")).any(names_it) {
+            violations.push(format!("channel-layer/src/conformance/rules.rs:1: {number} has no case"));
+        }
+    }
+    assert_none(&violations);
 }
 
 #[test]

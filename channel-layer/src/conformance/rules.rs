@@ -1,0 +1,130 @@
+//! The rules that have a case, by their numbers in `docs/channel-layer-spec.md`, and how a case says that one is broken.
+
+use std::{
+    fmt::{Debug, Display},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// How long anything may take: seconds, for a loaded machine must not look like a fault.
+pub(super) const PATIENT: Duration = Duration::from_secs(10);
+
+/// A numbered rule of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Its number in the document. A number is never given to another rule.
+    pub number: &'static str,
+    /// What it says, in short.
+    pub says: &'static str,
+}
+
+macro_rules! rules {
+    ($($number:ident $says:literal;)*) => {
+        $(pub(super) const $number: Rule = Rule { number: stringify!($number), says: $says };)*
+        /// Every rule that has a case, in the document's order.
+        pub const RULES: &[Rule] = &[$($number),*];
+    };
+}
+
+rules! {
+    N1 "no two mailboxes ever have one address, and an address tells its node";
+    N2 "what follows the `!` of an address is for the mailbox's owner";
+    G1 "a mailbox holds the capacity that it was made for";
+    G2 "a join is idempotent, and possible for a mailbox of this node only";
+    G3 "what is sent after a join was answered arrives";
+    G4 "a join whose answer was dropped is a join";
+    G5 "what is sent after a discard, and before the next join, is not delivered";
+    G6 "a dropped mailbox has left all its groups, and nothing of it stays";
+    S1 "a send has its place in the order when it is called";
+    S2 "dropping an answer does not unsend";
+    S3 "a message goes to every member on every node, the sender's own mailbox included";
+    S4 "whom `except` names is said to every mailbox, and in the history";
+    S5 "the answer says the message's id, its position or that it has none, and how far it got";
+    S6 "a sender does not wait for a member";
+    S7 "a group has one order everywhere, and each caller's messages stand in it in the order of the calls";
+    S8 "what is over the limit is too large, and goes nowhere; what is at the limit goes";
+    S9 "groups are apart, and so are hubs on one backend";
+    S10 "a message arrives as it was sent";
+    S11 "an ephemeral message has no position and no history";
+    I1 "a repeat is answered with the first one's position, and is not kept or delivered again";
+    I2 "another message with a known id is a conflict; digests decide which is another";
+    I3 "a repeat whose id may have been forgotten is undecided, and never a second copy";
+    I4 "ephemeral messages are not deduplicated";
+    L1 "a reader that fell behind is told exactly how many it missed, and the history has them";
+    H1 "a position names one message for ever, and offsets begin at 1 and rise by one";
+    H2 "a reader is given what came after its position, oldest first, and told whether there is more";
+    H3 "the last of a history comes oldest first, with whether there are older ones";
+    H4 "a history that nobody has used is empty, and its head has offset 0";
+    H5 "what cannot be gone on from is a gap, with its reason and the last of the history";
+    H6 "a position from an answer, or from another node, is good at once";
+    H7 "every node gives the same history";
+    H8 "what came before a position is read backwards, page by page, to the first message that is kept";
+    D1 "a direct message reaches the one mailbox of its address, on any node, as it was sent";
+    D2 "an address of this node that leads nowhere is no such channel";
+    D3 "a direct message is in no history, and no id keeps it back";
+    E1 "a layer says how it is, and its scope";
+    E2 "what was called before a shutdown still goes";
+    E3 "after a shutdown a mailbox gives what waits, then that it is closed";
+    E4 "what is called after a shutdown is closed, and a second shutdown succeeds";
+    E5 "a layer that was shut down, or dropped, leaves no task behind";
+    E6 "a link that was lost comes back by itself, and what others sent meanwhile is delivered once, in order";
+    E7 "an answer and a wait for a delivery may be dropped at any time, and nothing is lost by it";
+}
+
+impl Rule {
+    /// Ends the case.
+    #[track_caller]
+    pub(super) fn broken(self, how: impl Display) -> ! {
+        panic!("rule {} of docs/channel-layer-spec.md is broken ({}): {how}", self.number, self.says)
+    }
+
+    #[track_caller]
+    pub(super) fn holds(self, holds: bool, otherwise: impl Display) {
+        if !holds {
+            self.broken(otherwise);
+        }
+    }
+
+    /// What is there must be what is expected.
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "what is compared is often made for it")]
+    pub(super) fn same<T: PartialEq + Debug>(self, what: impl Display, there: T, expected: T) {
+        if there != expected {
+            self.broken(format_args!("{what}: {there:?} instead of {expected:?}"));
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn ok<T, E: Debug>(self, what: impl Display, answer: Result<T, E>) -> T {
+        match answer {
+            Ok(answer) => answer,
+            Err(error) => self.broken(format_args!("{what} was answered with {error:?}")),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn some<T>(self, what: impl Display, found: Option<T>) -> T {
+        match found {
+            Some(found) => found,
+            None => self.broken(format_args!("there is no {what}")),
+        }
+    }
+
+    /// What is awaited, in time.
+    pub(super) async fn in_time<T>(self, what: impl Display, wait: impl Future<Output = T>) -> T {
+        match timeout(PATIENT, wait).await {
+            Ok(done) => done,
+            Err(_) => self.broken(format_args!("waited {PATIENT:?} in vain: {what}")),
+        }
+    }
+
+    /// Looks again and again until it is so.
+    pub(super) async fn at_last(self, what: impl Display, mut is_so: impl FnMut() -> bool) {
+        let look = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        self.in_time(what, look).await;
+    }
+}

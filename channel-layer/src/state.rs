@@ -10,6 +10,8 @@ pub enum Mode {
     Memory,
     /// Redis.
     Redis,
+    /// Another relay, by the name that its layer was given.
+    Other(&'static str),
 }
 
 impl Mode {
@@ -19,6 +21,7 @@ impl Mode {
         match self {
             Self::Memory => "memory",
             Self::Redis => "redis",
+            Self::Other(name) => name,
         }
     }
 }
@@ -66,8 +69,8 @@ impl LayerState {
     #[must_use]
     pub fn scope(&self) -> Scope {
         match (self.mode, self.health) {
-            (Mode::Redis, Health::Healthy) => Scope::Cluster,
-            (Mode::Redis, Health::Connecting) | (Mode::Memory, _) => Scope::Node,
+            (Mode::Redis | Mode::Other(_), Health::Healthy) => Scope::Cluster,
+            (_, Health::Connecting) | (Mode::Memory, _) => Scope::Node,
         }
     }
 }

@@ -69,6 +69,29 @@ rules! {
     E5 "a layer that was shut down, or dropped, leaves no task behind";
     E6 "a link that was lost comes back by itself, and what others sent meanwhile is delivered once, in order";
     E7 "an answer and a wait for a delivery may be dropped at any time, and nothing is lost by it";
+    R1 "from the answer to connect on, messages to the node come in, and those to others do not";
+    R2 "connecting anew ends the link before, and its subscriptions";
+    R3 "opening an unused group begins the drawn epoch, and all who open it get the same";
+    R4 "an opening gives what came after the known position, or the last of the history and why";
+    R5 "nothing but an opening makes a group, or begins an epoch";
+    R6 "a batch gets one verdict a message, in order, and offsets rise by one from 1";
+    R7 "an id that is known is answered with its first position, or is a conflict, and nothing is numbered";
+    R8 "a publish that does not follow the node's last one is fenced, and changes nothing";
+    R9 "`Known` and `Conflict` count in the chain, `Stale` and `Fenced` do not";
+    R10 "a publish of another epoch is stale, and changes nothing";
+    R11 "an ephemeral message is passed on without position, and not kept";
+    R12 "once subscribe is answered, what is published is pushed, in order, to every node";
+    R13 "after unsubscribe nothing of the group is pushed";
+    R14 "what an opening reads and what is pushed leave no hole between them";
+    R15 "a read is as history, and a group that is not held is unopened";
+    R16 "a relay does not wait for a reader that is too slow, and says that it dropped something";
+    R17 "when a link ends its reader is told or the channel closes, calls fail, and connecting makes another";
+    R18 "what a crash lost shows: no position is given twice, and what is whole stays good";
+    R19 "an id that may have been forgotten since the floor is undecided, and counts in the chain";
+    R20 "hubs on one backend are apart";
+    R21 "a message arrives as it was sent, pushed and read";
+    R22 "an amendment is checked, numbered, and takes the place of its target in the history, in one step";
+    R23 "who announces itself is listed until it withdraws, or nobody is";
 }
 
 impl Rule {

@@ -52,6 +52,11 @@ impl Connections {
         self.commands.clone()
     }
 
+    /// Ends the link that these belong to.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
     pub(crate) fn pushes(&self) -> MultiplexedConnection {
         self.pushes.clone()
     }
@@ -161,7 +166,7 @@ impl Watched {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let why = loop {
             tokio::select! {
-                () = ended.cancelled() => break LinkError::Closed("Redis closed a connection".to_owned()),
+                () = ended.cancelled() => break LinkError::Closed("the connection has ended".to_owned()),
                 () = arrivals.closed() => return forget(&present, &ended),
                 _ = ticks.tick() => {}
             }

@@ -93,7 +93,12 @@ impl Relay for RedisRelay {
                 self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(watched.as_ref().err());
             log_connect(watched.as_ref().err(), failures);
             let watched = watched?;
-            *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched.connections.clone());
+            let fresh = Some(watched.connections.clone());
+            let before =
+                std::mem::replace(&mut *self.present.lock().unwrap_or_else(PoisonError::into_inner), fresh);
+            if let Some(before) = before {
+                before.end();
+            }
             self.tasks.spawn(watched.watch(Arc::clone(&self.present)));
             Ok(Link { incoming })
         }

@@ -55,42 +55,7 @@ pub trait Fixture: Send + Sync {
     }
 }
 
-/// A case by its name.
-#[derive(Debug, Clone, Copy)]
-pub struct Case {
-    /// What must hold.
-    pub name: &'static str,
-    /// Panics when it does not.
-    pub run: for<'a> fn(&'a dyn Fixture) -> BoxFuture<'a, ()>,
-}
-
-/// One list of cases: as a constant, and as the macro that mounts them.
-macro_rules! cases {
-    ($dollar:tt $($module:ident: $($case:ident)+;)+) => {
-        /// Every case.
-        pub const CASES: &[Case] =
-            &[$($(Case { name: stringify!($case), run: |fixture| Box::pin($module::$case(fixture)) }),+),+];
-
-        /// Mounts each case for a [`ChannelLayer`](crate::ChannelLayer) as a `#[tokio::test]` where it is called.
-        ///
-        /// It takes an expression that gives a [`Fixture`](crate::conformance::layer::Fixture); `.await` may stand in it.
-        /// See [`conformance`](crate::conformance).
-        #[macro_export]
-        macro_rules! conformance_layer {
-            ($dollar fixture:expr) => {
-                $($(
-                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                    async fn $case() {
-                        let fixture = $dollar fixture;
-                        $dollar crate::conformance::layer::run(stringify!($case), &fixture).await;
-                    }
-                )+)+
-            };
-        }
-    };
-}
-
-cases! { $
+cases! { $ conformance_layer layer:
     members:
         an_address_is_drawn_once_and_tells_its_node
         a_mailbox_holds_what_it_was_made_for
@@ -151,12 +116,6 @@ cases! { $
         a_lost_link_comes_back_with_every_mailbox_in_its_groups;
     model:
         whatever_happens_everybody_sees_the_history;
-}
-
-/// Runs one case by its name; what [`conformance_layer!`](crate::conformance_layer) mounts calls this.
-pub async fn run(name: &str, fixture: &dyn Fixture) {
-    let case = CASES.iter().find(|case| case.name == name).expect("the macro names the cases of this list");
-    (case.run)(fixture).await;
 }
 
 type Layer = Arc<dyn ChannelLayer>;

@@ -1,6 +1,6 @@
 //! The channel layer through its public door: its contract, and what a Redis can do to it.
 //!
-//! `suite` mounts the contract's own cases, which every layer has to pass; most of `amend` runs on both too. In the others
+//! `suite` mounts the contract's own cases, which every layer and relay has to pass, `custom` those of the example; most of `amend` runs on both too. In the others
 //! nodes are layers in this process, each with connections of its own, over a real Redis of the test's own: groups, order and
 //! history, and no more than that.
 
@@ -9,6 +9,7 @@
 mod amend;
 mod amended;
 mod both;
+mod custom;
 mod epochs;
 mod link;
 mod nodes;

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use channel_layer::{ChannelLayer, MemoryLayer, Mode, RedisRelay, ResilientLayer, Scope, conformance};
+use channel_layer::{ChannelLayer, MemoryLayer, Mode, RedisRelay, Relay, ResilientLayer, Scope, conformance};
 use futures_util::{FutureExt, future::BoxFuture};
 use palabre_tests::RedisServer;
+use tokio::{runtime::Handle, sync::Mutex, task::block_in_place};
 
-use super::nodes::{Beside, PATIENT, PREFIX, node};
+use super::nodes::{Beside, PATIENT, PREFIX};
+
+/// Another hub on the same Redis, whose names begin alike.
+const STRANGE_PREFIX: &str = "test2";
 
 /// One layer that is every node.
 struct InMemory(Arc<dyn ChannelLayer>);
@@ -31,16 +35,28 @@ impl conformance::layer::Fixture for InMemory {
     }
 }
 
-/// A Redis of the case's own, and nodes over it.
-struct OverRedis(RedisServer);
+/// A Redis of the case's own, with nodes and relays over it.
+struct OverRedis {
+    url: String,
+    redis: Mutex<RedisServer>,
+}
 
 impl OverRedis {
     async fn new() -> Self {
-        Self(RedisServer::start().await)
+        let redis = RedisServer::start().await;
+        Self { url: redis.url(), redis: Mutex::new(redis) }
+    }
+
+    fn relay(&self, prefix: &str) -> Arc<RedisRelay> {
+        Arc::new(RedisRelay::new(&self.url, prefix).expect("the fixture's URL is one"))
+    }
+
+    async fn node(&self, prefix: &str) -> Arc<dyn ChannelLayer> {
+        Arc::new(ResilientLayer::new(self.relay(prefix), Mode::Redis, PATIENT))
     }
 
     async fn cut_all(&self) {
-        let mut beside = Beside::new(&self.0).await;
+        let mut beside = Beside::new(&*self.redis.lock().await).await;
         for kind in ["normal", "pubsub"] {
             beside.ask::<i64>(&format!("CLIENT KILL TYPE {kind} SKIPME yes")).await;
         }
@@ -49,16 +65,11 @@ impl OverRedis {
 
 impl conformance::layer::Fixture for OverRedis {
     fn node(&self) -> BoxFuture<'_, Arc<dyn ChannelLayer>> {
-        async { Arc::new(node(&self.0, PATIENT)) as Arc<dyn ChannelLayer> }.boxed()
+        self.node(PREFIX).boxed()
     }
 
     fn stranger(&self) -> Option<BoxFuture<'_, Arc<dyn ChannelLayer>>> {
-        let stranger = async {
-            let relay =
-                RedisRelay::new(&self.0.url(), &format!("{PREFIX}2")).expect("the fixture's URL is one");
-            Arc::new(ResilientLayer::new(Arc::new(relay), Mode::Redis, PATIENT)) as Arc<dyn ChannelLayer>
-        };
-        Some(stranger.boxed())
+        Some(self.node(STRANGE_PREFIX).boxed())
     }
 
     fn cut(&self) -> Option<BoxFuture<'_, ()>> {
@@ -67,6 +78,46 @@ impl conformance::layer::Fixture for OverRedis {
 
     fn trims_after(&self) -> Option<u64> {
         Some(1_064)
+    }
+}
+
+impl conformance::relay::Fixture for OverRedis {
+    fn relay(&self) -> Arc<dyn Relay> {
+        self.relay(PREFIX)
+    }
+
+    fn stranger(&self) -> Option<Arc<dyn Relay>> {
+        Some(self.relay(STRANGE_PREFIX))
+    }
+
+    fn cut(&self) -> Option<BoxFuture<'_, ()>> {
+        Some(self.cut_all().boxed())
+    }
+
+    fn save(&self) -> Option<BoxFuture<'_, ()>> {
+        Some(async { self.redis.lock().await.save().await }.boxed())
+    }
+
+    fn crash(&self) -> Option<BoxFuture<'_, ()>> {
+        let crash = async {
+            let mut redis = self.redis.lock().await;
+            // What waits for a process cannot change threads, and need not.
+            block_in_place(|| {
+                Handle::current().block_on(async {
+                    redis.kill().await;
+                    redis.start_again().await;
+                });
+            });
+        };
+        Some(crash.boxed())
+    }
+
+    fn arrivals_max(&self) -> Option<u64> {
+        Some(8_192)
+    }
+
+    fn forgets_after(&self) -> Option<u64> {
+        Some(24_001)
     }
 }
 
@@ -83,4 +134,8 @@ mod in_memory {
 
 mod over_redis {
     channel_layer::conformance_layer!(super::OverRedis::new().await);
+}
+
+mod redis_itself {
+    channel_layer::conformance_relay!(super::OverRedis::new().await);
 }

@@ -1,16 +1,17 @@
 //! The hub as a value: a layer, a gate, the consumers mounted on it, and the workers that run them.
 
+mod builder;
+
+pub use builder::{HubBuilder, StartError};
+
 use crate::{
     config::Server,
     connection::Doors,
-    consumer::{Consumer, Gate, mounted::Mounts},
-    descriptors,
     drain::{DrainPlan, Drained},
     listen::{
         acceptor,
         arrive::upgraded,
-        crowd::{self, Crowd},
-        handshake::Handshake,
+        crowd::Crowd,
         pace::Pace,
         rules::Rules,
         serve::{Echo, ProxyProtocol, Site, open},
@@ -23,127 +24,13 @@ use axum::{
     routing::any,
 };
 use channel_layer::ChannelLayer;
-use palabre_protocol::Limits;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    num::NonZeroUsize,
     sync::Arc,
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// Why a hub does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Nobody says who clients are.
-    #[error("a hub needs a gate: HubBuilder::gate")]
-    NoGate,
-    /// Two consumers want the same requests.
-    #[error("two consumers are mounted on {0}")]
-    MountedTwice(String),
-    /// The workers could not be started.
-    #[error("the workers could not be started")]
-    Workers(#[source] io::Error),
-}
-
-/// A hub that is being put together.
-pub struct HubBuilder {
-    layer: Arc<dyn ChannelLayer>,
-    gate: Option<Arc<dyn Gate>>,
-    mounts: Mounts,
-    limits: Limits,
-    server: Server,
-    plan: DrainPlan,
-}
-
-impl HubBuilder {
-    /// Who says who clients are, and what they may do.
-    #[must_use]
-    pub fn gate(mut self, gate: impl Gate) -> Self {
-        self.gate = Some(Arc::new(gate));
-        self
-    }
-
-    /// Gives requests and events whose type begins with `prefix` to a consumer that `make` makes for each connection.
-    /// Of two prefixes that fit, the longer one counts.
-    #[must_use]
-    pub fn mount<C: Consumer>(
-        mut self,
-        prefix: &str,
-        make: impl Fn(&Handshake) -> C + Send + Sync + 'static,
-    ) -> Self {
-        self.mounts.add(prefix, make);
-        self
-    }
-
-    /// What clients may do at most.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// How many workers; half of the machine's cores, and at least one, unless this is said.
-    #[must_use]
-    pub fn workers(mut self, workers: NonZeroUsize) -> Self {
-        self.server.workers = Some(workers);
-        self
-    }
-
-    /// Who may connect, and how many: as in the section `[server]` of the configuration, of which `listen` and `backlog`
-    /// are for [`bind_with`](crate::bind_with). Says [`workers`](Self::workers) as well.
-    #[must_use]
-    pub fn server(mut self, server: Server) -> Self {
-        self.server = server;
-        self
-    }
-
-    /// How the hub ends.
-    #[must_use]
-    pub fn drain_plan(mut self, plan: DrainPlan) -> Self {
-        self.plan = plan;
-        self
-    }
-
-    /// Starts the workers.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError`].
-    pub fn start(self) -> Result<Hub, StartError> {
-        if let Some(prefix) = self.mounts.duplicate() {
-            return Err(StartError::MountedTwice(prefix.to_owned()));
-        }
-        let node = self.layer.report().node;
-        let gate = self.gate.ok_or(StartError::NoGate)?;
-        let doors =
-            Arc::new(Doors { gate, mounts: self.mounts, limits: self.limits, node: node.into_boxed_str() });
-        let room = crowd::connections_max(descriptors::limit());
-        let connections_max = self.server.connections_max.map_or(room, NonZeroUsize::get);
-        if connections_max > room {
-            tracing::warn!(
-                event = "listen.few_descriptors",
-                connections_max,
-                room,
-                "more connections are allowed than there are descriptors for"
-            );
-        }
-        let pool = Pool::start(self.server.workers, &self.layer, &doors).map_err(StartError::Workers)?;
-        let parts = Parts {
-            layer: self.layer,
-            doors,
-            pool,
-            crowd: Crowd::new(connections_max, self.server.connections_per_address),
-            server: self.server,
-            plan: self.plan,
-            draining: CancellationToken::new(),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
-        Ok(Hub { parts: Arc::new(parts) })
-    }
-}
 
 /// A running hub. Cheap to clone; it runs until it is drained.
 #[derive(Clone)]
@@ -169,14 +56,7 @@ impl Hub {
     /// A hub over `layer`, to be put together.
     #[must_use]
     pub fn builder(layer: Arc<dyn ChannelLayer>) -> HubBuilder {
-        HubBuilder {
-            layer,
-            gate: None,
-            mounts: Mounts::default(),
-            limits: Limits::default(),
-            server: Server::default(),
-            plan: DrainPlan::default(),
-        }
+        HubBuilder::new(layer)
     }
 
     /// The name of this process, as the layer has it: new at each start.
@@ -286,11 +166,5 @@ impl Hub {
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").field("node", &self.node()).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for HubBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HubBuilder").field("mounts", &self.mounts).finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use palabre::Hub;
 use palabre::chat::{Chat, PREFIX};
+use palabre::config::Rates;
 use palabre::people::GuestGate;
 use palabre_protocol::Limits;
 use palabre_tests::raw::{TEXT, frame};
@@ -34,6 +35,7 @@ fn start() -> (Hub, std::net::TcpListener) {
     let hub = Hub::builder(Arc::new(MemoryLayer::new()))
         .gate(GuestGate::new(None, limits))
         .mount(PREFIX, move |_| Chat::new(limits))
+        .rates(Rates::unlimited())
         .workers(NonZeroUsize::MIN)
         .start()
         .expect("the hub starts");

@@ -3,6 +3,9 @@
 //! The files below are tables and the stories that need more than a row. What they have in common is here: a hub that says
 //! how its connections ended, and clients who see that nothing is wrong.
 
+mod bystanders;
+mod frames;
+mod greedy;
 mod memory;
 mod slow;
 
@@ -13,12 +16,13 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use channel_layer::MemoryLayer;
 use palabre::chat::{Chat, PREFIX};
+use palabre::config::Rates;
 use palabre::people::GuestGate;
 use palabre::protocol::{CloseCode, Limits, Request};
 use palabre::{Consumer, Context, Hub, Outcome};
 use tokio_util::task::TaskTracker;
 
-/// A hub with one worker, in this process, and how its connections ended.
+/// A hub with one worker and without limits of speed, in this process, and how its connections ended.
 struct Watched {
     addr: SocketAddr,
     ends: Arc<Mutex<Vec<CloseCode>>>,
@@ -47,6 +51,7 @@ impl Watched {
             .gate(GuestGate::new(None, limits))
             .mount(PREFIX, move |_| Chat::new(limits))
             .mount("witness.", move |_| Witness(Arc::clone(&witness)))
+            .rates(Rates::unlimited())
             .workers(NonZeroUsize::MIN)
             .start()
             .expect("the hub starts");

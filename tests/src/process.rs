@@ -10,6 +10,16 @@ use crate::machine::{Folder, Signal, end, ended, signal, until};
 /// What the hub says once it can be reached, before its address.
 const LISTENING: &str = "listening on http://";
 
+/// Limits that no test reaches by accident.
+const UNLIMITED: [(&str, &str); 6] = [
+    ("PALABRE_LIMITS_FRAMES_PER_S", "1000000"),
+    ("PALABRE_LIMITS_FRAMES_BURST", "1000000"),
+    ("PALABRE_LIMITS_BYTES_PER_S", "1GiB"),
+    ("PALABRE_LIMITS_BYTES_BURST", "1GiB"),
+    ("PALABRE_LIMITS_USER_REQUESTS_PER_S", "1000000"),
+    ("PALABRE_LIMITS_USER_REQUESTS_BURST", "1000000"),
+];
+
 /// A running `palabre`.
 #[derive(Debug)]
 pub struct HubProcess {
@@ -20,13 +30,20 @@ pub struct HubProcess {
 
 impl HubProcess {
     /// Starts one with these arguments, on a free port unless they have a `--listen`, and waits until it listens.
+    ///
+    /// Its clients may speak as fast as they like: tests say in a second what people say in an hour.
     pub async fn start(args: &[&str]) -> Self {
         Self::start_with(args, &[]).await
     }
 
     /// As [`Self::start`], with environment variables besides: for secrets, which have no argument.
     pub async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::run(Command::new(binary()), args, env).await
+        Self::run(Command::new(binary()), args, &[&UNLIMITED, env].concat()).await
+    }
+
+    /// As [`Self::start`], but with the limits that a hub has of itself.
+    pub async fn start_metered(args: &[&str]) -> Self {
+        Self::run(Command::new(binary()), args, &[]).await
     }
 
     /// Starts one that may have so many descriptors, with these environment variables.

@@ -38,6 +38,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let hub = Hub::builder(layers::layer(&settings)?)
         .server(settings.server.clone())
         .drain_plan(plan)
+        .rates(settings.limits)
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
         .mount(chat::PREFIX, move |_| Chat::new(limits))
         .start()?;

@@ -72,7 +72,6 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> DurationIn {
 }
 
 /// A number of bytes with its unit, within these bounds.
-#[cfg_attr(not(test), expect(dead_code, reason = "the first setting of this kind takes this line away"))]
 pub(super) fn size<N: Whole>(range: RangeInclusive<N>) -> SizeIn<N> {
     SizeIn(range)
 }

@@ -59,6 +59,7 @@ impl Connection {
         );
         // From here on a change of the layer is told; the one in the welcome is the last before.
         self.socket.welcomed.set(true);
+        let bucket = doors.users.bucket(&identity.id, self.socket.heard.get());
         let (worker, socket) = (self.worker.clone(), self.socket.clone());
         let cx = Context::new(worker, socket, identity, doors.limits.groups);
         let mut consumers = doors.mounts.make(handshake);
@@ -67,7 +68,7 @@ impl Connection {
                 self.refuse(None, &refusal);
             }
         }
-        Ok(Some(Member { cx, consumers, doors: Arc::clone(doors) }))
+        Ok(Some(Member { cx, consumers, doors: Arc::clone(doors), bucket }))
     }
 }
 

@@ -1,15 +1,22 @@
 //! A client that has said who it is: its requests and events, handed to the consumers, each in its time.
 
 use crate::{
-    connection::Doors,
+    connection::{
+        Doors,
+        meter::{Bucket, TooFast},
+    },
     consumer::{Context, Failure, mounted::Mounted},
     socket::Socket,
 };
 use channel_layer::{Body, Posted};
 use futures_util::FutureExt;
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Pong, Refusal, Request};
-use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use serde::{Deserialize, de::IgnoredAny};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
 
 /// How long application code may take for one thing.
 const HANDLER_MAX: Duration = Duration::from_secs(5);
@@ -19,9 +26,28 @@ pub(super) struct Member {
     pub(super) cx: Context,
     pub(super) consumers: Mounted,
     pub(super) doors: Arc<Doors>,
+    /// What is left of the user's requests; held for a look only.
+    pub(super) bucket: Arc<Mutex<Bucket>>,
 }
 
 impl Member {
+    /// Takes a request from what the user has left: signs of life are none, and each group of a `join` or `leave` is one.
+    pub(super) fn take(&self, request: &Request, now: Instant) -> Result<(), TooFast> {
+        #[derive(Deserialize)]
+        struct Named {
+            groups: Vec<IgnoredAny>,
+        }
+        let count = match request.kind() {
+            "ping" | "pong" => return Ok(()),
+            // What is none of either is refused, which is one request like any other.
+            "join" | "leave" => request.body::<Named>().map_or(1, |named| named.groups.len().max(1)),
+            _ => 1,
+        };
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take("requests of a user", self.doors.rates.user_requests, count, now)
+    }
+
     /// Handles one request; the outer error ends the connection.
     pub(super) async fn handle(&mut self, request: Request) -> Result<Result<(), Failure>, CloseCode> {
         if let Err(refusal) = self.doors.gate.allow(self.cx.identity(), &request).await {

@@ -10,11 +10,14 @@ mod groups;
 mod hello;
 mod history;
 mod member;
+pub(crate) mod meter;
+mod requests;
 mod scan;
 mod wire;
 
 use crate::{
-    consumer::{Failure, Gate, mounted::Mounts},
+    config::Rates,
+    consumer::{Gate, mounted::Mounts},
     listen::handshake::Handshake,
     socket::{Socket, stream::Stream},
     worker::Worker,
@@ -22,7 +25,8 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use member::Member;
-use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Limits, Refusal, Rejected};
+use meter::{Meter, Over, Users};
+use palabre_protocol::{CloseCode, ErrorCode, Limits, Refusal};
 use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
 use wire::{Frame, Wire};
@@ -32,6 +36,8 @@ pub(crate) struct Doors {
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) mounts: Mounts,
     pub(crate) limits: Limits,
+    pub(crate) rates: Rates,
+    pub(crate) users: Users,
     /// The name of this process, new at each start.
     pub(crate) node: Box<str>,
 }
@@ -54,8 +60,9 @@ pub(crate) async fn run(
 /// Runs the connection behind a socket that its worker has taken in.
 async fn seated(worker: Rc<Worker>, socket: Rc<Socket>, wire: Wire, client: Client) {
     let seat = Seat { worker, socket };
-    let mut connection =
-        Connection { worker: Rc::clone(&seat.worker), socket: Rc::clone(&seat.socket), wire, more: true };
+    let (worker, socket) = (Rc::clone(&seat.worker), Rc::clone(&seat.socket));
+    let meter = Meter::new(socket.heard.get());
+    let mut connection = Connection { worker, socket, wire, meter, more: true };
     connection.run(client).await;
 }
 
@@ -88,10 +95,21 @@ enum Client {
     Echo(Arc<Doors>),
 }
 
+impl Client {
+    fn doors(&self) -> &Doors {
+        match self {
+            Self::New(newcomer) => &newcomer.doors,
+            Self::Known(member) => &member.doors,
+            Self::Echo(doors) => doors,
+        }
+    }
+}
+
 struct Connection {
     worker: Rc<Worker>,
     socket: Rc<Socket>,
     wire: Wire,
+    meter: Meter,
     /// The last turn ended by its budget: there may be more without the kernel saying so.
     more: bool,
 }
@@ -183,11 +201,7 @@ impl Connection {
     }
 
     fn limits<'a>(&self, client: &'a Client) -> &'a Limits {
-        match client {
-            Client::New(newcomer) => &newcomer.doors.limits,
-            Client::Known(member) => &member.doors.limits,
-            Client::Echo(doors) => &doors.limits,
-        }
+        &client.doors().limits
     }
 
     /// Notes since when a message is begun and not whole, for the worker to look at.
@@ -216,29 +230,39 @@ impl Connection {
         self.socket.heard.set(now);
         let mut whole = Whole::None;
         for _ in 0..wire::FRAMES_A_TURN {
-            let frame = match self.wire.read(&self.worker, &self.socket) {
+            let frame = self.wire.read(&self.worker, &self.socket);
+            let (pieces, rates) = (self.wire.take_pieces(), &client.doors().rates);
+            let taken = match client {
+                // A suite says thousands of frames, which is what it is for.
+                Client::Echo(_) => Ok(()),
+                _ => self.meter.take(rates, pieces + frame.count(), frame.bytes(), now),
+            };
+            let frame = match frame {
+                Frame::End(code) => return Some(End::Gone(code)),
+                Frame::Broken(code) => return Some(End::Close(code)),
+                _ if taken == Err(Over::Flood) => return Some(End::Close(CloseCode::Flood)),
                 Frame::Nothing if self.wire.is_spent() => break,
                 Frame::Nothing => {
                     self.more = false;
                     self.note_begun(now, whole);
                     return None;
                 }
-                Frame::End(code) => return Some(End::Gone(code)),
-                Frame::Broken(code) => return Some(End::Close(code)),
                 frame => frame,
             };
             if !matches!(frame, Frame::Control) || !self.wire.is_in_pieces() {
                 whole = Whole::Some;
             }
             match frame {
+                Frame::Control | Frame::Nothing | Frame::End(_) | Frame::Broken(_) => {}
                 Frame::Text(text) if matches!(client, Client::Echo(_)) => {
                     self.worker.push(&self.socket, palabre_protocol::frame::text(text.as_bytes()));
                 }
                 Frame::Binary(bytes) if matches!(client, Client::Echo(_)) => {
                     self.worker.push(&self.socket, palabre_protocol::frame::binary(&bytes));
                 }
+                _ if let Err(Over::TooFast(over)) = taken => self.too_fast(client, &frame, &over),
                 Frame::Text(text) => {
-                    if let Err(code) = self.text(client, &text).await {
+                    if let Err(code) = self.text(client, &text, now).await {
                         return Some(End::Close(code));
                     }
                 }
@@ -247,7 +271,6 @@ impl Connection {
                         Refusal::new(ErrorCode::BinaryUnsupported, "binary frames are not understood");
                     self.refuse(None, &refusal);
                 }
-                Frame::Control | Frame::Nothing | Frame::End(_) | Frame::Broken(_) => {}
             }
             let open = match client {
                 Client::Known(member) => member.cx.open(),
@@ -261,38 +284,5 @@ impl Connection {
         self.note_begun(now, whole);
         tokio::task::yield_now().await;
         None
-    }
-
-    async fn text(&mut self, client: &mut Client, text: &str) -> Result<(), CloseCode> {
-        let request = match palabre_protocol::decode(text, self.limits(client)) {
-            Ok(request) => request,
-            Err(Rejected { refusal, reference }) => {
-                self.refuse(reference.as_deref(), &refusal);
-                return Ok(());
-            }
-        };
-        match client {
-            Client::New(newcomer) => {
-                if let Some(member) = Box::pin(self.hello(newcomer, &request)).await? {
-                    *client = Client::Known(Box::new(member));
-                }
-                Ok(())
-            }
-            Client::Known(member) => {
-                let reference: Option<Box<str>> = request.reference().map(Into::into);
-                match member.handle(request).await? {
-                    Ok(()) => {}
-                    Err(Failure(refusal)) => self.refuse(reference.as_deref(), &refusal),
-                }
-                Ok(())
-            }
-            Client::Echo(_) => Ok(()),
-        }
-    }
-
-    fn refuse(&self, reference: Option<&str>, refusal: &Refusal) {
-        let Refusal { code, message } = refusal;
-        let error = ErrorFrame { reference, group: None, code: *code, message };
-        self.worker.push(&self.socket, palabre_protocol::encode(&error));
     }
 }

@@ -1,8 +1,8 @@
 //! Where WebSocket frames begin and end in what comes in, followed before anything is put together.
 //!
 //! tungstenite says nothing of a message until it is whole: neither that one is begun, nor in how many pieces it comes.
-//! This reads the headers alone, a few bytes of state a socket. What the standard forbids is not its business:
-//! tungstenite gets the same bytes, and refuses them.
+//! This reads the headers alone, a few bytes of state a socket. What the standard forbids is tungstenite's business, which
+//! gets the same bytes; but for lengths that are no lengths, which that takes.
 
 /// The longest header without its mask.
 const HEADER_MAX: usize = 10;
@@ -22,6 +22,10 @@ pub(super) struct Scanner {
     left: u64,
     /// Pieces so far of the message that is begun.
     pieces: u32,
+    /// Pieces that ended no message, since somebody asked.
+    news: u32,
+    /// A length was longer than it need be, or than any may be.
+    has_bad_length: bool,
 }
 
 impl Scanner {
@@ -58,16 +62,32 @@ impl Scanner {
         self.pieces
     }
 
+    /// Pieces that ended no message, since this was last asked.
+    pub(super) fn take_news(&mut self) -> u32 {
+        std::mem::take(&mut self.news)
+    }
+
+    /// A length was written in more bytes than it needs, or has 64 bits.
+    pub(super) fn has_bad_length(&self) -> bool {
+        self.has_bad_length
+    }
+
     /// What follows the header, once that is whole.
-    fn body_bytes(&self) -> Option<u64> {
-        let [_, second, length @ ..] = &self.header;
+    fn body_bytes(&mut self) -> Option<u64> {
+        let [_, second, length @ ..] = self.header;
         let payload = match (second & !MASKED, self.have) {
             (126, 4) => u64::from(u16::from_be_bytes([length[0], length[1]])),
-            (127, HEADER_MAX) => u64::from_be_bytes(*length),
+            (127, HEADER_MAX) => u64::from_be_bytes(length),
             (126 | 127, _) => return None,
             (short, 2) => u64::from(short),
             _ => return None,
         };
+        let lengths = match self.have {
+            2 => 0..=125,
+            4 => 126..=0xffff,
+            _ => 0x1_0000..=i64::MAX as u64,
+        };
+        self.has_bad_length |= !lengths.contains(&payload);
         let mask = if second & MASKED == 0 { 0 } else { MASK_BYTES };
         Some(payload.saturating_add(mask))
     }
@@ -78,6 +98,7 @@ impl Scanner {
         }
         if first & FIN == 0 {
             self.pieces = self.pieces.saturating_add(1);
+            self.news = self.news.saturating_add(1);
         } else {
             self.pieces = 0;
         }
@@ -116,7 +137,7 @@ mod tests {
         let mut dripped = Scanner::default();
         let begun: usize = bytes.iter().map(|byte| dripped.follow(std::slice::from_ref(byte))).sum();
         assert_eq!(begun, lengths.len());
-        assert!(dripped.is_at_rest());
+        assert!(dripped.is_at_rest() && !dripped.has_bad_length());
     }
 
     #[test]
@@ -131,6 +152,7 @@ mod tests {
         assert_eq!((scanner.pieces(), scanner.is_at_rest()), (0, false));
         scanner.follow(&last[last.len() - 1..]);
         assert!(scanner.is_at_rest());
+        assert_eq!((scanner.take_news(), scanner.take_news()), (2, 0));
     }
 
     #[test]
@@ -139,6 +161,6 @@ mod tests {
         scanner.follow(&[0x81, 0xff]);
         scanner.follow(&[0xff; 8]);
         assert_eq!(scanner.follow(&[0; 1_000]), 0);
-        assert!(!scanner.is_at_rest());
+        assert!(!scanner.is_at_rest() && scanner.has_bad_length());
     }
 }

@@ -71,6 +71,25 @@ pub(super) enum Frame {
     Broken(CloseCode),
 }
 
+impl Frame {
+    /// How many WebSocket frames it is, without the pieces before the last.
+    pub(super) fn count(&self) -> u32 {
+        match self {
+            Self::Text(_) | Self::Binary(_) | Self::Control => 1,
+            Self::Nothing | Self::End(_) | Self::Broken(_) => 0,
+        }
+    }
+
+    /// The bytes of its message.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Control | Self::Nothing | Self::End(_) | Self::Broken(_) => 0,
+        }
+    }
+}
+
 impl Wire {
     pub(super) fn new(early: Bytes, frame_bytes: usize) -> Self {
         Self {
@@ -110,6 +129,9 @@ impl Wire {
             Err(Error::Utf8(_)) => Frame::Broken(CloseCode::InvalidUtf8),
             Err(_) => Frame::Broken(CloseCode::Protocol),
         };
+        if self.scanner.has_bad_length() && !matches!(frame, Frame::End(_)) {
+            frame = Frame::Broken(CloseCode::Protocol);
+        }
         if self.scanner.pieces() > PIECES_MAX && !matches!(frame, Frame::End(_)) {
             frame = Frame::Broken(CloseCode::TooBig);
         }
@@ -134,6 +156,11 @@ impl Wire {
     /// Whether nothing is begun: neither a frame nor a message of several.
     pub(super) fn is_at_rest(&self) -> bool {
         self.scanner.is_at_rest()
+    }
+
+    /// Pieces that ended no message, since this was last asked.
+    pub(super) fn take_pieces(&mut self) -> u32 {
+        self.scanner.take_news()
     }
 
     /// Whether a message of several pieces is under way.

@@ -6,12 +6,14 @@
 
 mod auth;
 mod drain;
+mod limits;
 mod node;
 mod redis;
 mod server;
 
 pub use self::auth::Auth;
 pub use self::drain::Drain;
+pub use self::limits::{Rate, Rates};
 pub use self::node::{Node, NodeId};
 pub use self::redis::{Prefix, Redis};
 pub use self::server::Server;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub auth: Auth,
     /// How the node ends.
     pub drain: Drain,
+    /// How fast clients may speak.
+    pub limits: Rates,
 }
 
 impl Settings {
@@ -40,6 +44,7 @@ impl Settings {
             redis: Redis::read(from.section("redis")),
             auth: Auth::read(from.section("auth")),
             drain: Drain::read(from.section("drain")),
+            limits: Rates::read(from.section("limits")),
         }
     }
 

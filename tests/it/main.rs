@@ -3,6 +3,7 @@
 mod chat;
 mod cluster;
 mod connect;
+mod deploy;
 mod drain;
 mod embed;
 mod flood;

@@ -11,6 +11,7 @@ pub mod client;
 pub mod http;
 pub mod machine;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod redis;
 

@@ -232,7 +232,7 @@ fn address(said: &str) -> Option<SocketAddr> {
 }
 
 /// The binary to test: `PALABRE_BIN`, or the one that was built beside this test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PALABRE_BIN") {
         return PathBuf::from(path);
     }

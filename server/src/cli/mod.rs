@@ -5,6 +5,7 @@
 //! does is in a file of its own; values are checked where all settings are, not here.
 
 mod config;
+mod notify;
 pub(crate) mod serve;
 mod signals;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     chat::{self, Chat},
-    cli::signals::Signals,
+    cli::{notify, signals::Signals},
     config::{self, Flags, Loaded, environment},
     descriptors,
     drain::{DrainPlan, Drained},
@@ -51,6 +51,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 
 async fn until_signalled(hub: &Hub, listener: TcpListener, app: Router) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    notify::listening();
     let mut serving = pin!(hub.serve(listener, SOCKET_PATH, app));
     tokio::select! {
         // It ends by itself only when it cannot go on.
@@ -62,6 +63,7 @@ async fn until_signalled(hub: &Hub, listener: TcpListener, app: Router) -> anyho
     }
     let connections = hub.connections();
     tracing::info!(event = "hub.draining", connections, "telling the clients to come back elsewhere");
+    notify::going();
     // New clients may be taken in for a while yet, so both go on.
     let drained = async { tokio::join!(hub.drain(), serving).0 };
     tokio::select! {

@@ -156,7 +156,11 @@ async fn a_rolling_restart_loses_nothing_and_shows_nothing_twice() {
         members.spawn(member.run(Arc::clone(&everybody), phases.clone()));
     }
     drop(phases);
-    everybody.wait().await;
+    // Whoever fails before the others are there would be waited for without end.
+    tokio::select! {
+        _ = everybody.wait() => {}
+        Some(first) = members.join_next() => panic!("a member ended at once: {:?}", first.err()),
+    }
 
     a.send(Signal::Term);
     phase.send_replace(1);

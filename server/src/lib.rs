@@ -28,6 +28,9 @@ pub mod chat;
 mod observe;
 pub mod people;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use channel_layer;
 pub use palabre_protocol as protocol;
 
@@ -37,3 +40,8 @@ pub use hub::{Hub, HubBuilder, StartError};
 pub use layers::layer;
 pub use listen::{bind, bind_with, handshake::Handshake};
 pub use worker::texts::Texts;
+
+/// The guide's code, compiled and run.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../docs/consumers.md")]
+pub struct Guide;

@@ -7,7 +7,6 @@
 #![expect(clippy::missing_panics_doc, reason = "every fixture panics when what a test relies on is not so")]
 
 pub mod bystander;
-pub mod client;
 pub mod http;
 pub mod machine;
 pub mod process;
@@ -15,7 +14,8 @@ pub mod proxy;
 pub mod raw;
 pub mod redis;
 
-pub use self::client::Client;
+pub use palabre::testing::Client;
+
 pub use self::process::{Ended, HubProcess};
 pub use self::raw::RawClient;
 pub use self::redis::RedisServer;

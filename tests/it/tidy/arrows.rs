@@ -8,12 +8,12 @@ use super::source::{Source, expand, is_ident, line_at, named};
 
 /// The server's modules on the way of a message: each may name those after it.
 const CHAIN: &[&str] =
-    &["cli", "http", "hub", "pool", "listen", "connection", "consumer", "worker", "socket"];
+    &["cli", "testing", "http", "hub", "pool", "listen", "connection", "consumer", "worker", "socket"];
 /// What everybody in the server may name, and what names nothing of it.
 const LEAVES: &[&str] = &["config", "descriptors", "observe", "position", "state", "standing"];
 /// What is mounted on a hub like anybody's own: may name `consumer`, is named by [`NAMES_APPLICATIONS`] alone.
 const APPLICATIONS: &[&str] = &["chat", "polls", "people", "outward"];
-const NAMES_APPLICATIONS: &[&str] = &["server/src/cli/serve.rs", "server/src/http/"];
+const NAMES_APPLICATIONS: &[&str] = &["server/src/cli/serve.rs", "server/src/http/", "server/src/testing/"];
 /// Steps of start and end: may name the leaves and what is listed.
 const STEPS: &[(&str, &[&str])] = &[("layers", &[]), ("drain", &["hub"])];
 const NAMES_STEPS: &[&str] = &["cli", "http", "hub"];

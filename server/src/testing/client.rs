@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::machine::DEADLINE;
+use crate::testing::DEADLINE;
 
 /// What a close without a code counts as.
 const NO_CODE: u16 = 1005;

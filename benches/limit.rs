@@ -20,6 +20,7 @@ use palabre_benches::marker::{MARKER_BYTES, Marker};
 use palabre_benches::plan::{Plan, Source};
 use palabre_benches::start::{self, START, Start};
 use palabre_benches::{cpu, wire};
+use socket2::{Domain, Protocol, Socket, Type};
 
 const LISTENER: Token = Token(usize::MAX - 2);
 const BEFORE_MARKER: &[u8] = br#"{"type":"chat.message","text":""#;
@@ -163,7 +164,12 @@ fn ready_frame(frame_bytes: usize) -> Result<(Vec<u8>, usize)> {
 impl Limit {
     fn listen(address: SocketAddr, answers: &[usize]) -> Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into()).with_context(|| format!("listening on {address}"))?;
+        // As the hub's: with the usual 128 a storm would wait for SYNs to be sent again.
+        socket.listen(4_096)?;
+        let mut listener = TcpListener::from_std(socket.into());
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let answers =
             answers.iter().enumerate().map(|(at, &bytes)| answer(at, bytes)).collect::<Result<_>>()?;

@@ -24,6 +24,7 @@
 //! ```
 
 mod amend;
+mod bounds;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod delivery;
@@ -45,6 +46,7 @@ mod resilient;
 mod state;
 
 pub use amend::{Amendment, Amends, Owner, Version};
+pub use bounds::{Bounds, Kept};
 pub use delivery::{Delivery, Posted};
 pub use error::{Error, Result};
 pub use history::{GapReason, Lineage, Page, PastEpoch, Recovered, Span};

@@ -5,6 +5,7 @@
 
 use crate::{
     amend::{Amendment, Amends, Version},
+    bounds::Bounds,
     delivery::{Delivery, Posted},
     error::{Error, Result},
     history::{Lineage, Recovered, Span},
@@ -15,34 +16,23 @@ use crate::{
     position::{Epoch, Position, Scope},
     registry::{
         Group, Registry,
-        tail::{Before, Bounds, Tail, TailRead},
+        tail::{Before, Tail, TailBounds, TailRead},
     },
     report::{Census, Peer, Report},
     state::{Health, LayerState, Mode},
 };
 use futures_util::future::{FutureExt, ready};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use tokio::{sync::watch, time::Instant};
-
-/// What a group's history keeps: the same as a stream in Redis.
-const HISTORY: Bounds = Bounds {
-    messages: 1_000,
-    bytes: 1 << 20,
-    age: Duration::from_secs(24 * 60 * 60),
-    // Twice this many ids at least outlive any reconnect of a client in a busy group.
-    ids: 6_000,
-};
 
 /// A [`ChannelLayer`] in this process alone.
 #[derive(Debug)]
 pub struct MemoryLayer {
     registry: Arc<Registry>,
+    bounds: TailBounds,
     status: watch::Sender<LayerState>,
     closed: AtomicBool,
 }
@@ -51,8 +41,16 @@ impl MemoryLayer {
     /// A layer with no groups.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_bounds(Bounds::default())
+    }
+
+    /// A layer with no groups, which keeps this much of those that come; `tail` is nothing to it.
+    #[must_use]
+    pub fn with_bounds(bounds: Bounds) -> Self {
+        let bounds = bounds.fitted();
         Self {
-            registry: Registry::new(),
+            registry: Registry::new(bounds.node_bytes),
+            bounds: TailBounds::of_history(&bounds),
             status: watch::Sender::new(LayerState::now(Mode::Memory, Health::Healthy)),
             closed: AtomicBool::new(false),
         }
@@ -62,7 +60,7 @@ impl MemoryLayer {
         self.open().and_then(|()| message.check())?;
         let id = message.id;
         let position = self.registry.with(name, |group| match retention {
-            Retention::Kept => post(name, group, message).map(Some),
+            Retention::Kept => post(name, group, message, self.bounds).map(Some),
             Retention::Ephemeral => {
                 let posted = Posted::new(name.clone(), message, None);
                 group.fan_out(&Delivery::Message(Arc::new(posted)));
@@ -78,8 +76,8 @@ impl MemoryLayer {
 }
 
 /// Numbers a message, keeps it in the place of what it amends, and hands it out; or gives the position that it has.
-fn post(name: &GroupName, group: &mut Group, message: Message) -> Result<Position> {
-    let tail = tail_of(group);
+fn post(name: &GroupName, group: &mut Group, message: Message, bounds: TailBounds) -> Result<Position> {
+    let tail = tail_of(group, bounds);
     if let Some((position, digest)) = tail.find(message.id) {
         return if digest == message.digest() { Ok(position) } else { Err(Error::Conflict) };
     }
@@ -115,8 +113,8 @@ fn next_version(tail: &Tail, by: &Message, amends: Amends) -> Result<(MessageId,
 }
 
 /// The history of a group. One that was forgotten begins anew, in an epoch of its own: no position is given twice.
-fn tail_of(group: &mut Group) -> &mut Tail {
-    let begin = || Tail::new(HISTORY, Lineage::of(Epoch::random()), 0, Before::Forgotten);
+fn tail_of(group: &mut Group, bounds: TailBounds) -> &mut Tail {
+    let begin = || Tail::new(bounds, Lineage::of(Epoch::random()), 0, Before::Forgotten);
     group.tail.get_or_insert_with(begin)
 }
 
@@ -159,8 +157,9 @@ impl ChannelLayer for MemoryLayer {
     }
 
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
+        let bounds = self.bounds;
         let read = self.registry.with(&group, |group| {
-            let tail = tail_of(group);
+            let tail = tail_of(group, bounds);
             match tail.read(span, messages_max, Instant::now()) {
                 TailRead::Here(recovered) => recovered,
                 TailRead::Elsewhere => unreachable!("there is nothing behind a tail that is the history"),

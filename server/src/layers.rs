@@ -13,10 +13,32 @@ use std::sync::Arc;
 /// When the URL is none that the client understands.
 pub fn layer(settings: &Settings) -> anyhow::Result<Arc<dyn ChannelLayer>> {
     let redis = &settings.redis;
-    let Some(url) = redis.url_in_use() else { return Ok(Arc::new(MemoryLayer::new())) };
-    let mut relay = RedisRelay::new(url.expose(), redis.prefix.as_str()).context("redis.url")?;
+    let bounds = settings.history.bounds;
+    let Some(url) = redis.url_in_use() else { return Ok(Arc::new(MemoryLayer::with_bounds(bounds))) };
+    let mut relay =
+        RedisRelay::new(url.expose(), redis.prefix.as_str()).context("redis.url")?.with_bounds(bounds);
     if let Some(id) = &settings.node.id {
         relay = relay.named(id.as_str());
     }
-    Ok(Arc::new(ResilientLayer::new(Arc::new(relay), Mode::Redis, redis.deadline)))
+    Ok(Arc::new(ResilientLayer::with_bounds(Arc::new(relay), Mode::Redis, redis.deadline, bounds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use channel_layer::{GroupName, Message, MessageId, Retention, Span};
+
+    #[tokio::test]
+    async fn a_layer_keeps_as_much_as_the_settings_say() {
+        let mut settings = Settings::default();
+        settings.history.bounds.history.messages = 100;
+        let layer = layer(&settings).unwrap();
+        let lobby: GroupName = "lobby".parse().unwrap();
+        for _ in 0..150 {
+            let message = Message::frame(MessageId::random(), "{}");
+            layer.group_send(lobby.clone(), message, Retention::Kept).await.unwrap();
+        }
+        let kept = layer.history(lobby, Span::Latest, 1_000).await.unwrap();
+        assert_eq!(kept.page().messages.len(), 100);
+    }
 }

@@ -9,6 +9,8 @@
 mod amend;
 mod amended;
 mod both;
+mod bounds;
+mod builds;
 mod custom;
 mod epochs;
 mod link;

@@ -28,7 +28,9 @@ end
 -- The index remembers more than the stream keeps, and amendments too: only what bears the target's id is the target.
 local entry = offset and redis.call('XRANGE', stream, offset .. '-0', offset .. '-0')[1]
 local replaced = entry and entry[2][10]
-if not replaced or replaced:sub(3, 18) ~= target or was == 'd' then return refuse('not_found') end
+if not replaced or replaced:sub(3, 18) ~= target or was == 'd' or tonumber(entry[2][4]) < now - age_ms then
+  return refuse('not_found')
+end
 -- An owner is the first field of an envelope's header: its tag, its length, 8 bytes.
 local header_bytes = replaced:byte(19) * 256 + replaced:byte(20)
 if header_bytes < 11 or replaced:sub(21, 23) ~= '\3\0\8' or replaced:sub(24, 31) ~= owner then

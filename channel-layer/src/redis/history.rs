@@ -13,13 +13,14 @@ use crate::{
     redis::{
         keys::Keys,
         link::{self, Connections},
-        scripts::{parse, read},
+        scripts::{millis, parse, read},
+        unread::Unread,
     },
     relay::LinkError,
 };
 use bytes::Bytes;
 use redis::Value;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// The kind of an event that stands for what cannot be read.
 const UNREADABLE: &str = "unreadable";
@@ -32,6 +33,7 @@ pub(super) struct History<'a> {
     pub(super) connections: &'a Connections,
     pub(super) keys: &'a Keys,
     pub(super) group: &'a GroupName,
+    pub(super) age: Duration,
 }
 
 impl History<'_> {
@@ -43,13 +45,16 @@ impl History<'_> {
             Span::After(_) | Span::Before(_) => self.meta().await?.is_useful(span),
         };
         if useful.is_ok() {
-            let (meta, page) = self.page(span, messages_max).await?;
+            let (meta, page, gone) = self.page(span, messages_max).await?;
             useful = meta.is_useful(span);
+            if let (Span::After(_), Gone::SomeForAge) = (span, gone) {
+                useful = Err(GapReason::Trimmed);
+            }
             if useful.is_ok() {
                 return Ok(Recovered::All(page));
             }
         }
-        let (_, page) = self.page(Span::Latest, messages_max.min(GAP_MESSAGES_MAX)).await?;
+        let (_, page, _) = self.page(Span::Latest, messages_max.min(GAP_MESSAGES_MAX)).await?;
         Ok(Recovered::Gap(useful.err().unwrap_or(GapReason::Trimmed), page))
     }
 
@@ -59,23 +64,26 @@ impl History<'_> {
         meta(link::answer(ask.query_async(&mut self.connections.commands())).await?)
     }
 
-    async fn page(&self, span: Span, messages_max: usize) -> Result<(Meta, Page), LinkError> {
+    async fn page(&self, span: Span, messages_max: usize) -> Result<(Meta, Page, Gone), LinkError> {
         let [meta_key, stream, ..] = self.keys.group(self.group);
-        let (range, from, to) = match span {
-            Span::After(known) => ("XRANGE", format!("{}-0", known.offset.saturating_add(1)), "+"),
-            Span::Before(known) => ("XREVRANGE", format!("{}-0", known.offset.saturating_sub(1)), "-"),
-            Span::Latest => ("XREVRANGE", "+".to_owned(), "-"),
+        let (order, from, to) = match span {
+            Span::After(known) => (Order::OldestFirst, format!("{}-0", known.offset.saturating_add(1)), "+"),
+            Span::Before(known) => (Order::NewestFirst, format!("{}-0", known.offset.saturating_sub(1)), "-"),
+            Span::Latest => (Order::NewestFirst, "+".to_owned(), "-"),
         };
+        let range = if order == Order::OldestFirst { "XRANGE" } else { "XREVRANGE" };
         let mut pipe = redis::pipe();
         pipe.atomic().cmd("HGETALL").arg(meta_key);
         // One more than is wanted tells whether there are more.
         pipe.cmd(range).arg(stream).arg(from).arg(to).arg("COUNT").arg(messages_max + 1);
-        let (fields, found): (Value, Value) =
+        pipe.cmd("TIME");
+        let (fields, entries, (seconds, micros)): (Value, Value, (u64, u64)) =
             link::answer(pipe.query_async(&mut self.connections.commands())).await?;
         let meta = meta(fields)?;
-        let order = if range == "XRANGE" { Order::OldestFirst } else { Order::NewestFirst };
-        let page = page(self.group, found, order, messages_max, meta.head)?;
-        Ok((meta, page))
+        let oldest_ms = (seconds * 1_000 + micros / 1_000).saturating_sub(millis(self.age));
+        let found = Found { entries, order, oldest_ms, unread: &self.connections.unread };
+        let (page, gone) = found.page(self.group, messages_max, meta.head)?;
+        Ok((meta, page, gone))
     }
 }
 
@@ -86,29 +94,61 @@ pub(super) enum Order {
     NewestFirst,
 }
 
-/// What is found, of which one entry more than `messages_max` was asked for.
-///
-/// An entry that this version cannot read becomes an event that no consumer knows: nobody is shown it, and everybody's
-/// position moves past it.
-pub(super) fn page(
-    group: &GroupName,
-    found: Value,
-    order: Order,
-    messages_max: usize,
-    head: Position,
-) -> Result<Page, LinkError> {
-    let mut found: Vec<(String, Vec<Value>)> = read(found)?;
-    let more = found.len() > messages_max;
-    found.truncate(messages_max);
-    if order == Order::NewestFirst {
-        found.reverse();
+/// Whether entries were left out that are in Redis still, for a group is trimmed by age only now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    Nothing,
+    SomeForAge,
+}
+
+/// What a stream holds, of which one entry more than is wanted was asked for.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    pub(super) entries: Value,
+    pub(super) order: Order,
+    /// What was kept before this time of Redis is too old.
+    pub(super) oldest_ms: u64,
+    /// Counts what cannot be read.
+    pub(super) unread: &'a Unread,
+}
+
+impl Found<'_> {
+    /// At most `messages_max` of it, oldest first, and nothing that is too old.
+    ///
+    /// An entry that this version cannot read becomes an event that no consumer knows: nobody is shown it, and everybody's
+    /// position moves past it.
+    pub(super) fn page(
+        self,
+        group: &GroupName,
+        messages_max: usize,
+        head: Position,
+    ) -> Result<(Page, Gone), LinkError> {
+        let mut entries: Vec<(String, Vec<Value>)> = read(self.entries)?;
+        let more = entries.len() > messages_max;
+        entries.truncate(messages_max);
+        if self.order == Order::NewestFirst {
+            entries.reverse();
+        }
+        // Whatever stands before one that is too old is so too.
+        let old =
+            entries.iter().rposition(|(_, fields)| kept_at(fields).is_some_and(|at| at < self.oldest_ms));
+        entries.drain(..old.map_or(0, |last| last + 1));
+        let gone = if old.is_some() { Gone::SomeForAge } else { Gone::Nothing };
+        let more = more && (self.order == Order::OldestFirst || gone == Gone::Nothing);
+        let messages =
+            entries.into_iter().filter_map(|(id, fields)| entry(group, &id, &fields, self.unread)).collect();
+        Ok((Page { messages, head, more }, gone))
     }
-    let messages = found.into_iter().filter_map(|(id, fields)| entry(group, &id, &fields)).collect();
-    Ok(Page { messages, head, more })
+}
+
+/// When an entry was kept, in milliseconds since 1970.
+fn kept_at(fields: &[Value]) -> Option<u64> {
+    let (_, text) = fields.chunks_exact(2).filter_map(field).find(|(name, _)| name == "ts")?;
+    std::str::from_utf8(&text).ok()?.parse().ok()
 }
 
 /// One entry; `None` when it is none that a hub writes.
-fn entry(group: &GroupName, id: &str, fields: &[Value]) -> Option<Arc<Posted>> {
+fn entry(group: &GroupName, id: &str, fields: &[Value], unread: &Unread) -> Option<Arc<Posted>> {
     let fields: HashMap<String, Bytes> = fields.chunks_exact(2).filter_map(field).collect();
     let text = |name| fields.get(name).and_then(|value| std::str::from_utf8(value).ok());
     let epoch = text("e")?.parse().ok()?;
@@ -118,9 +158,13 @@ fn entry(group: &GroupName, id: &str, fields: &[Value]) -> Option<Arc<Posted>> {
         (Some("msg"), Some(envelope)) => envelope::decode(envelope).ok(),
         _ => None,
     };
-    let unreadable =
-        || Posted::new(group.clone(), Message::event(MessageId::random(), UNREADABLE, ""), position);
-    Some(Arc::new(envelope.map_or_else(unreadable, |envelope| envelope.posted(group.clone(), position))))
+    Some(Arc::new(match envelope {
+        Some(envelope) => envelope.posted(group.clone(), position),
+        None => {
+            unread.note();
+            Posted::new(group.clone(), Message::event(MessageId::random(), UNREADABLE, ""), position)
+        }
+    }))
 }
 
 fn field(pair: &[Value]) -> Option<(String, Bytes)> {

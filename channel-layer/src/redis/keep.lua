@@ -23,6 +23,8 @@ local function text(number) return string.format('%.0f', number) end
 local chain = 'n:' .. node
 local m = redis.call('HMGET', meta, 'e', 'life', chain, 'o', 'b', 'd0', 'd1', 't', 'x', 'ttl')
 local bytes = tonumber(m[5])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- Nothing is done but that the chain moves on.
 local function refuse(...)
@@ -52,7 +54,7 @@ local function refusal()
 end
 
 -- Drops from the front of the stream what is over a bound, the last entry never.
-local function trim(now)
+local function trim()
   local kept, dropped, trimmed = redis.call('XLEN', stream), 0, nil
   repeat
     local step, last = 0, nil
@@ -83,8 +85,6 @@ end
 -- Numbers the message, keeps it and publishes it.
 local function keep(envelope)
   local offset = tonumber(m[4]) + 1
-  local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('XADD', stream, text(offset) .. '-0',
     'e', epoch, 'ts', text(now), 'id', id, 'k', 'msg', 'b', envelope)
   bytes = bytes + #envelope + OVERHEAD
@@ -100,14 +100,15 @@ local function keep(envelope)
 
   local trimmed = tonumber(m[8] and m[8]:match(':(%d+)$') or 0)
   local kept = offset - trimmed - tonumber(m[9] or 0)
-  if kept >= messages_max + TRIM_STEP or bytes > bytes_max * 17 / 16 or offset % TRIM_STEP == 0 then trim(now) end
+  if kept >= messages_max + TRIM_STEP or bytes > bytes_max * 17 / 16 or offset % TRIM_STEP == 0 then trim() end
 
   -- Keys live for the age after the last message, or a little longer: that need not be said every time, but to a new key.
+  local used = 'u:' .. node
   if ids == 0 or kept <= 1 or now >= tonumber(m[10] or 0) then
-    redis.call('HSET', meta, chain, ARGV[6], 'o', text(offset), 'b', text(bytes), 'ttl', text(now + age_ms / 16))
+    redis.call('HSET', meta, chain, ARGV[6], used, time[1], 'o', text(offset), 'b', text(bytes), 'ttl', text(now + age_ms / 16))
     for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, text(age_ms * 17 / 16)) end
   else
-    redis.call('HSET', meta, chain, ARGV[6], 'o', text(offset), 'b', text(bytes))
+    redis.call('HSET', meta, chain, ARGV[6], used, time[1], 'o', text(offset), 'b', text(bytes))
   end
   redis.call('PUBLISH', channel, epoch .. string.format('%016x', offset) .. envelope)
   return {'ok', text(offset)}

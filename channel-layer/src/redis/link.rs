@@ -5,7 +5,7 @@
 //! whatever goes wrong ends the link; whoever uses the relay connects again.
 
 use crate::{
-    redis::{hand_over, keys::Keys, scripts::Scripts, subscriber},
+    redis::{hand_over, keys::Keys, scripts::Scripts, subscriber, unread::Unread},
     relay::{Incoming, LinkError},
 };
 use redis::{
@@ -44,6 +44,7 @@ pub(crate) struct Connections {
     pub(crate) life: Arc<str>,
     pub(crate) node: Arc<str>,
     pub(crate) scripts: Scripts,
+    pub(super) unread: Arc<Unread>,
     ended: CancellationToken,
 }
 
@@ -90,16 +91,19 @@ pub(crate) async fn connect(
     keys: &Keys,
     node: &str,
     arrivals: mpsc::Sender<Incoming>,
+    unread: &Arc<Unread>,
 ) -> Result<Watched, LinkError> {
     let ended = CancellationToken::new();
     let dropped = Arc::new(AtomicBool::new(false));
-    let on_push = || on_push(keys.clone(), arrivals.clone(), Arc::clone(&dropped), ended.clone());
+    let on_push =
+        || on_push(keys.clone(), arrivals.clone(), Arc::clone(&dropped), Arc::clone(unread), ended.clone());
     let mut commands = open(client, on_push()).await?;
     let mut pushes = open(client, on_push()).await?;
     let life = life(&mut commands).await?;
     let scripts = Scripts::load(&mut commands).await?;
     answer(pushes.subscribe(keys.node(node))).await?;
-    let connections = Connections { commands, pushes, life: life.into(), node: node.into(), scripts, ended };
+    let (life, node, unread) = (life.into(), node.into(), Arc::clone(unread));
+    let connections = Connections { commands, pushes, life, node, scripts, unread, ended };
     Ok(Watched { connections, arrivals, dropped })
 }
 
@@ -118,6 +122,7 @@ fn on_push(
     keys: Keys,
     arrivals: mpsc::Sender<Incoming>,
     dropped: Arc<AtomicBool>,
+    unread: Arc<Unread>,
     ended: CancellationToken,
 ) -> impl Fn(PushInfo) -> Result<(), LinkError> + Send + Sync {
     move |push| {
@@ -125,10 +130,7 @@ fn on_push(
             PushKind::Disconnection => ended.cancel(),
             PushKind::Message => match subscriber::read(&keys, push.data) {
                 Some(arrival) => hand_over(&arrivals, &dropped, arrival),
-                None => tracing::warn!(
-                    event = "layer.envelope.malformed",
-                    "dropped a message that is none of ours"
-                ),
+                None => unread.note(),
             },
             _ => {}
         }

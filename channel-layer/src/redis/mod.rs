@@ -11,8 +11,10 @@ mod keys;
 mod link;
 mod scripts;
 mod subscriber;
+mod unread;
 
 use crate::{
+    bounds::Bounds,
     envelope,
     history::{Recovered, Span},
     message::Message,
@@ -34,6 +36,7 @@ use std::{
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::TaskTracker;
+use unread::Unread;
 
 /// Between two lines about a Redis that cannot be reached.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
@@ -43,12 +46,14 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 pub struct RedisRelay {
     client: redis::Client,
     keys: Keys,
+    bounds: Bounds,
     /// What the operator calls this node.
     name: Option<Box<str>>,
     /// Guards which connections are the present ones; held for a clone.
     present: Arc<Mutex<Option<Connections>>>,
     /// Guards what was logged of failures; held for a comparison.
     failures: Mutex<Failures>,
+    unread: Arc<Unread>,
     tasks: TaskTracker,
 }
 
@@ -64,11 +69,20 @@ impl RedisRelay {
         Ok(Self {
             client,
             keys: Keys::new(prefix),
+            bounds: Bounds::default(),
             name: None,
             present: Arc::default(),
             failures: Mutex::default(),
+            unread: Arc::default(),
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// Other bounds on what is kept. Each node trims by its own, so all of a hub should have the same.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds.fitted();
+        self
     }
 
     /// What the operator calls this node; it stands in the list of nodes, and nowhere else. Without white space.
@@ -76,6 +90,12 @@ impl RedisRelay {
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    /// How much came from Redis that this build cannot read, and passed over: pushes and entries of histories.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.unread.count()
     }
 
     fn connections(&self) -> Result<Connections, LinkError> {
@@ -88,7 +108,7 @@ impl Relay for RedisRelay {
     fn connect<'a>(&'a self, node: &'a str) -> Answered<'a, Link> {
         async move {
             let (arrivals, incoming) = mpsc::channel(INCOMING_MAX);
-            let watched = link::connect(&self.client, &self.keys, node, arrivals).await;
+            let watched = link::connect(&self.client, &self.keys, node, arrivals, &self.unread).await;
             let failures =
                 self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(watched.as_ref().err());
             log_connect(watched.as_ref().err(), failures);
@@ -110,10 +130,11 @@ impl Relay for RedisRelay {
             let connections = self.connections()?;
             let mut pipe = redis::pipe();
             for opening in &groups {
-                pipe.add_command(scripts::open(&connections, &self.keys, opening));
+                pipe.add_command(scripts::open(&connections, &self.keys, &self.bounds, opening));
             }
             let answers: Vec<Value> = link::answer(pipe.query_async(&mut connections.commands())).await?;
-            groups.iter().zip(answers).map(|(opening, answer)| scripts::opened(opening, answer)).collect()
+            let opened = |(opening, answer)| scripts::opened(&connections, &self.bounds, opening, answer);
+            groups.iter().zip(answers).map(opened).collect()
         }
         .boxed()
     }
@@ -124,7 +145,7 @@ impl Relay for RedisRelay {
             let mut pipe = redis::pipe();
             for outgoing in &batch {
                 pipe.add_command(match outgoing.place {
-                    Some(place) => scripts::publish(&connections, &self.keys, outgoing, place),
+                    Some(place) => scripts::publish(&connections, &self.keys, &self.bounds, outgoing, place),
                     None => scripts::pass_on(&self.keys, outgoing),
                 });
             }
@@ -167,7 +188,8 @@ impl Relay for RedisRelay {
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {
         async move {
             let connections = self.connections()?;
-            let history = History { connections: &connections, keys: &self.keys, group: &group };
+            let age = self.bounds.history.age;
+            let history = History { connections: &connections, keys: &self.keys, group: &group, age };
             history.read(span, messages_max).await
         }
         .boxed()

@@ -4,8 +4,9 @@
 -- KEYS  1 meta  2 stream  3 young ids  4 old ids
 -- ARGV  1 node  2 generation  3 life  4 epoch to start if need be  5 known epoch or ''  6 known offset
 --       7 entries_max  8 latest_max  9 age_ms
--- Gives {epoch, offset, {past epoch, 'base:high', …}, 'after', entries oldest first}
---    or {                                          'latest', entries newest first}
+-- Gives {epoch, offset, {past epoch, 'base:high', …}, 'after', entries oldest first, oldest_ms}
+--    or {epoch, offset, {past epoch, 'base:high', …}, 'latest', entries newest first, oldest_ms}
+--    where whatever was kept before oldest_ms is too old
 
 local meta, stream, young, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local node, generation, life, drawn = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -83,12 +84,17 @@ elseif m['p:' .. known_epoch] then
   base = tonumber(m['p:' .. known_epoch]:match('^(%d+)'))
 end
 
+local time = redis.call('TIME')
+local oldest = math.max(0, time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[9]))
 local how, entries
 if base and known_offset <= base and known_offset >= trimmed then
-  how = 'after'
   entries = redis.call('XRANGE', stream, string.format('%.0f-0', known_offset + 1), '+', 'COUNT', ARGV[7])
+end
+-- A group is trimmed by age only now and then: e, ts, id, k and b stand in this order in every entry.
+if entries and not (entries[1] and tonumber(entries[1][2][4]) < oldest) then
+  how = 'after'
 else
   how = 'latest'
   entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', ARGV[8])
 end
-return {m.e, m.o, past, how, entries}
+return {m.e, m.o, past, how, entries, string.format('%.0f', oldest)}

@@ -2,11 +2,12 @@
 
 use crate::{
     amend::{Amendment, Amends, Owner},
+    bounds::{Bounds, Kept},
     envelope,
     history::{GapReason, Lineage, Recovered},
     position::{Epoch, Position},
     redis::{
-        history::{self, Order},
+        history::{self, Found, Order},
         keys::Keys,
         link::{self, Connections},
         subscriber::NO_POSITION,
@@ -19,17 +20,6 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 const OPEN: &str = include_str!("open.lua");
 const PUBLISH: &str = concat!(include_str!("keep.lua"), include_str!("publish.lua"));
 const AMEND: &str = concat!(include_str!("keep.lua"), include_str!("amend.lua"));
-
-/// What a group's stream keeps at most; the first bound that is hit counts.
-const MESSAGES_MAX: usize = 1_000;
-const BYTES_MAX: usize = 1 << 20;
-const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Ids in each of two generations: more than every node's copies and waiting messages together.
-const IDS_MAX: usize = 12_000;
-
-/// What an opening reads when the node has nothing of the group yet.
-const LATEST_MAX: usize = 100;
 
 /// The names under which a Redis process knows the scripts.
 #[derive(Clone)]
@@ -57,7 +47,7 @@ fn call(script: &str, keys: &[String]) -> Cmd {
     cmd
 }
 
-pub(crate) fn open(connections: &Connections, keys: &Keys, opening: &Opening) -> Cmd {
+pub(crate) fn open(connections: &Connections, keys: &Keys, bounds: &Bounds, opening: &Opening) -> Cmd {
     let mut cmd = call(&connections.scripts.open, &keys.group(&opening.group));
     cmd.arg(&*connections.node)
         .arg(opening.generation)
@@ -68,7 +58,7 @@ pub(crate) fn open(connections: &Connections, keys: &Keys, opening: &Opening) ->
         None => cmd.arg("").arg(0),
     };
     // One more than is wanted tells whether there are more.
-    cmd.arg(opening.entries_max + 1).arg(LATEST_MAX + 1).arg(millis(AGE_MAX));
+    cmd.arg(opening.entries_max + 1).arg(latest_max(bounds) + 1).arg(millis(bounds.history.age));
     cmd
 }
 
@@ -76,6 +66,7 @@ pub(crate) fn open(connections: &Connections, keys: &Keys, opening: &Opening) ->
 pub(crate) fn publish(
     connections: &Connections,
     keys: &Keys,
+    bounds: &Bounds,
     outgoing: &Outgoing,
     (epoch, chain): (Epoch, Chain),
 ) -> Cmd {
@@ -96,7 +87,8 @@ pub(crate) fn publish(
     let envelope = envelope::encode(message);
     let filled_in = message.amends().map_or(envelope.len()..envelope.len(), |_| envelope::FILLED_IN);
     cmd.arg(&envelope[..filled_in.start]);
-    cmd.arg(MESSAGES_MAX).arg(BYTES_MAX).arg(millis(AGE_MAX)).arg(IDS_MAX);
+    let Kept { messages, bytes, age } = bounds.history;
+    cmd.arg(messages).arg(bytes).arg(millis(age)).arg(bounds.ids);
     if let Some(Amends { target, amendment }) = message.amends() {
         let owner = message.owner.map(Owner::as_u64).unwrap_or_default();
         cmd.arg(&target.as_u128().to_be_bytes()[..]).arg(&owner.to_be_bytes()[..]);
@@ -115,7 +107,12 @@ pub(crate) fn pass_on(keys: &Keys, outgoing: &Outgoing) -> Cmd {
     redis::cmd("PUBLISH").arg(keys.channel(&outgoing.group)).arg(payload).to_owned()
 }
 
-fn millis(duration: Duration) -> u64 {
+/// What an opening reads when the node has nothing of the group yet: what it will keep.
+fn latest_max(bounds: &Bounds) -> usize {
+    bounds.tail.messages
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -140,22 +137,28 @@ pub(crate) fn verdict(outgoing: &Outgoing, answer: Value) -> Result<Verdict, Lin
     }
 }
 
-pub(crate) fn opened(opening: &Opening, answer: Value) -> Result<Opened, LinkError> {
-    let (epoch, head, past, how, found): (String, u64, Vec<String>, String, Value) = read(answer)?;
+pub(crate) fn opened(
+    connections: &Connections,
+    bounds: &Bounds,
+    opening: &Opening,
+    answer: Value,
+) -> Result<Opened, LinkError> {
+    let (epoch, head, past, how, found, oldest_ms): (String, u64, Vec<String>, String, Value, u64) =
+        read(answer)?;
     let past =
         past.chunks_exact(2).map(|pair| history::past_epoch(&pair[0], &pair[1])).collect::<Result<_, _>>()?;
     let lineage = Lineage { epoch: parse(&epoch)?, past };
     let head = Position { epoch: lineage.epoch, offset: head };
     let recovered = match opening.known {
-        Some(_) if how == "after" => Recovered::All(history::page(
-            &opening.group,
-            found,
-            Order::OldestFirst,
-            opening.entries_max,
-            head,
-        )?),
+        Some(_) if how == "after" => {
+            let found =
+                Found { entries: found, order: Order::OldestFirst, oldest_ms, unread: &connections.unread };
+            Recovered::All(found.page(&opening.group, opening.entries_max, head)?.0)
+        }
         known => {
-            let page = history::page(&opening.group, found, Order::NewestFirst, LATEST_MAX, head)?;
+            let found =
+                Found { entries: found, order: Order::NewestFirst, oldest_ms, unread: &connections.unread };
+            let (page, _) = found.page(&opening.group, latest_max(bounds), head)?;
             match known.map(|known| lineage.resume(known, head.offset)) {
                 None => Recovered::All(page),
                 Some(Ok(_)) => Recovered::Gap(GapReason::Trimmed, page),

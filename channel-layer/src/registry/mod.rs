@@ -40,6 +40,8 @@ pub(crate) struct Registry {
     /// Guards the addresses; held for a look-up, maybe under a shard's lock, never the other way round.
     rings: Mutex<HashMap<ChannelName, Ring>>,
     hasher: RandomState,
+    /// What a shard may remember of histories, in bytes.
+    shard_bytes_max: usize,
     mailboxes: AtomicU64,
     closed: AtomicBool,
 }
@@ -89,12 +91,14 @@ impl Group {
 }
 
 impl Registry {
-    pub(crate) fn new() -> Arc<Self> {
+    /// Groups whose histories weigh at most `bytes_max` together.
+    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self {
             node: format!("{:016x}", crate::random_u64()),
             shards: Default::default(),
             rings: Mutex::default(),
             hasher: RandomState::new(),
+            shard_bytes_max: bytes_max / SHARDS,
             mailboxes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         })
@@ -180,7 +184,7 @@ impl Registry {
     }
 
     fn keep_bound(&self, shard: &mut Shard, but: &GroupName) {
-        shard.keep_bound(but, |number| self.hasher.hash_one(number));
+        shard.keep_bound(self.shard_bytes_max, but, |number| self.hasher.hash_one(number));
     }
 
     /// Lets go of what is too old in a group, and says whether it has members. No use of it.
@@ -255,22 +259,28 @@ impl std::fmt::Debug for Registry {
 mod tests {
     use super::*;
     use crate::{
+        bounds::Bounds,
         history::{Lineage, Span},
         message::MessageId,
         position::{Epoch, Position},
     };
-    use shard::BYTES_MAX;
-    use tail::{Before, Bounds, TailRead};
+    use tail::{Before, TailBounds, TailRead};
 
-    const BOUNDS: Bounds =
-        Bounds { messages: 1_000, bytes: 1 << 20, age: std::time::Duration::from_secs(60), ids: 1_000 };
+    const BYTES_MAX: usize = 256 << 20;
 
     fn post(registry: &Registry, group: usize, bytes: usize) -> Position {
         let name: GroupName = format!("g{group}").parse().unwrap();
         let mut posted = None;
         registry
             .with(&name, |group| {
-                let begin = || Tail::new(BOUNDS, Lineage::of(Epoch::random()), 0, Before::Forgotten);
+                let begin = || {
+                    Tail::new(
+                        TailBounds::of_history(&Bounds::default()),
+                        Lineage::of(Epoch::random()),
+                        0,
+                        Before::Forgotten,
+                    )
+                };
                 let head = group.tail.get_or_insert_with(begin).head();
                 let position = Position { epoch: head.epoch, offset: head.offset + 1 };
                 let message = Message::frame(MessageId::random(), vec![0; bytes]);
@@ -287,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_has_a_bound_and_what_is_in_use_stays() {
-        let registry = Registry::new();
+        let registry = Registry::new(BYTES_MAX);
         let busy = post(&registry, 0, 10);
         for group in 1..3_000 {
             post(&registry, group, 200_000);
@@ -300,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_group_with_members_is_emptied_rather_than_forgotten() {
-        let registry = Registry::new();
+        let registry = Registry::new(BYTES_MAX);
         let mailbox = registry.new_channel(8);
         let name: GroupName = "g0".parse().unwrap();
         registry.add(&name, mailbox.channel()).unwrap();
@@ -322,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_group_that_a_layer_hears_is_never_forgotten_whoever_makes_it_grow() {
-        let registry = Registry::new();
+        let registry = Registry::new(BYTES_MAX);
         let names: Vec<GroupName> = (0..3_000).map(|group| format!("g{group}").parse().unwrap()).collect();
         for (group, name) in names.iter().enumerate() {
             post(&registry, group, 10);

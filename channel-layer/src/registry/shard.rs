@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     name::GroupName,
-    registry::{Group, SHARDS, tail::Tail},
+    registry::{Group, tail::Tail},
 };
 use indexmap::IndexMap;
 use tokio::time::Instant;
@@ -11,11 +11,6 @@ use tokio::time::Instant;
 /// Over all shards this bounds what a node remembers at about 130,000 groups; beyond it those without members
 /// make room.
 pub(super) const GROUPS_PER_SHARD_MAX: usize = 8_192;
-
-/// What a node remembers of its groups' histories, over all shards; beyond it the groups that were used longest ago make
-/// room.
-pub(super) const BYTES_MAX: usize = 256 << 20;
-const SHARD_BYTES_MAX: usize = BYTES_MAX / SHARDS;
 
 /// Groups looked at for the one to let go: the longer ago it was used and the more it weighs, the sooner. Among so few it
 /// is rarely the very best, and never a busy one while there are others; a list in order of use would be written at every
@@ -36,10 +31,10 @@ pub(super) struct Shard {
 const EVICTIONS_MAX: usize = 16;
 
 impl Shard {
-    /// Lets go of groups until this shard weighs no more than it may; `but` is in use.
-    pub(super) fn keep_bound(&mut self, but: &GroupName, random: impl Fn(u64) -> u64) {
+    /// Lets go of groups until this shard weighs no more than `bytes_max`; `but` is in use.
+    pub(super) fn keep_bound(&mut self, bytes_max: usize, but: &GroupName, random: impl Fn(u64) -> u64) {
         for _ in 0..EVICTIONS_MAX {
-            if self.bytes <= SHARD_BYTES_MAX {
+            if self.bytes <= bytes_max {
                 return;
             }
             self.evict(but, &random);

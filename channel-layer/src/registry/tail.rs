@@ -4,6 +4,7 @@
 //! it cannot answer is read from the backend. Offsets rise; they may jump where the history dropped an entry.
 
 use crate::{
+    bounds::{Bounds, Kept},
     delivery::Posted,
     history::{GAP_MESSAGES_MAX, GapReason, Lineage, Page, Recovered, Span},
     message::MessageId,
@@ -13,18 +14,27 @@ use crate::{
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 use tokio::time::Instant;
 
-/// What a tail keeps at most; the first bound that is hit counts.
+/// What a tail keeps at most.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-    pub(crate) age: Duration,
+pub(crate) struct TailBounds {
+    pub(crate) kept: Kept,
     /// Of each of two generations of ids.
     pub(crate) ids: usize,
+}
+
+impl TailBounds {
+    /// Of the tail that is the whole history.
+    pub(crate) fn of_history(bounds: &Bounds) -> Self {
+        Self { kept: bounds.history, ids: bounds.ids }
+    }
+
+    /// Of a node's copy: it knows at least the ids of what it holds, for the backend knows them all.
+    pub(crate) fn of_copy(bounds: &Bounds) -> Self {
+        Self { kept: bounds.tail, ids: bounds.tail.messages.saturating_mul(2).max(1) }
+    }
 }
 
 /// What an id costs in the index, roughly.
@@ -35,7 +45,7 @@ const ENTRY_OVERHEAD_BYTES: usize = 200;
 
 #[derive(Debug)]
 pub(crate) struct Tail {
-    bounds: Bounds,
+    bounds: TailBounds,
     lineage: Lineage,
     /// The offset of the last message of the history.
     head: u64,
@@ -70,7 +80,7 @@ pub(crate) enum TailRead {
 
 impl Tail {
     /// The tail of a history whose last message, at `head`, is not in it.
-    pub(crate) fn new(bounds: Bounds, lineage: Lineage, head: u64, before: Before) -> Self {
+    pub(crate) fn new(bounds: TailBounds, lineage: Lineage, head: u64, before: Before) -> Self {
         Self {
             bounds,
             lineage,
@@ -82,6 +92,19 @@ impl Tail {
             ids: IdIndex::default(),
             newest: HashMap::new(),
         }
+    }
+
+    /// A copy of a history whose last page is this.
+    pub(crate) fn of_page(bounds: TailBounds, lineage: Lineage, page: &Page) -> Self {
+        let first = page.messages.first().and_then(|posted| posted.position);
+        let start = first.map_or(page.head.offset, |first| first.offset - 1);
+        let before = if page.more { Before::Backend } else { Before::Nothing };
+        let mut tail = Self::new(bounds, lineage, start, before);
+        for posted in &page.messages {
+            tail.append(Arc::clone(posted), 0, Instant::now());
+        }
+        tail.pass(page.head.offset);
+        tail
     }
 
     pub(crate) fn head(&self) -> Position {
@@ -154,9 +177,8 @@ impl Tail {
     /// Drops what is over a bound.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some((at, oldest)) = self.entries.front() {
-            let over = self.entries.len() > self.bounds.messages
-                || self.bytes > self.bounds.bytes
-                || now.duration_since(*at) > self.bounds.age;
+            let Kept { messages, bytes, age } = self.bounds.kept;
+            let over = self.entries.len() > messages || self.bytes > bytes || now.duration_since(*at) > age;
             if !over {
                 return;
             }
@@ -258,8 +280,10 @@ fn size(posted: &Posted) -> usize {
 mod tests {
     use super::*;
     use crate::{history::PastEpoch, message::Message, position::Epoch};
+    use std::time::Duration;
 
-    const BOUNDS: Bounds = Bounds { messages: 3, bytes: 100_000, age: Duration::from_secs(60), ids: 100 };
+    const BOUNDS: TailBounds =
+        TailBounds { kept: Kept { messages: 3, bytes: 100_000, age: Duration::from_secs(60) }, ids: 100 };
 
     fn epoch(n: u64) -> Epoch {
         Epoch::from_u64(n).unwrap()

@@ -11,18 +11,14 @@ use crate::{
     position::Position,
     registry::{
         Group, Registry,
-        tail::{Before, Bounds, Tail},
+        tail::{Tail, TailBounds},
     },
 };
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 use tokio::time::Instant;
-
-/// What a node keeps of a group: enough for those who reconnect and those who come late.
-const COPY: Bounds = Bounds { messages: 100, bytes: 256 << 10, age: Duration::from_secs(5 * 60), ids: 200 };
 
 /// What a group may hold back while it is being repaired or opened; beyond it the rest is read again.
 const HOLD_MAX: usize = 4_096;
@@ -58,12 +54,14 @@ struct Reader {
 #[derive(Debug)]
 pub(crate) struct Inbound {
     registry: Arc<Registry>,
+    /// Of a node's copy of a history.
+    bounds: TailBounds,
     readers: HashMap<GroupName, Reader>,
 }
 
 impl Inbound {
-    pub(crate) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, readers: HashMap::new() }
+    pub(crate) fn new(registry: Arc<Registry>, bounds: TailBounds) -> Self {
+        Self { registry, bounds, readers: HashMap::new() }
     }
 
     /// Where this node's copy of the group ends.
@@ -105,9 +103,10 @@ impl Inbound {
 
     /// Takes the answer of an opening of a group that is subscribed to.
     pub(crate) fn opened(&mut self, name: &GroupName, lineage: &Lineage, recovered: Recovered) -> Need {
+        let bounds = self.bounds;
         let Ok(more) = self.registry.with(name, |group| {
             group.synced = true;
-            take(name, group, Some(lineage), recovered)
+            take(name, group, Some(lineage), recovered, bounds)
         }) else {
             return Need::Nothing;
         };
@@ -122,7 +121,8 @@ impl Inbound {
             self.unsync(name);
             return Need::Open;
         }
-        match self.registry.existing(name, |group| take(name, group, None, recovered)) {
+        let bounds = self.bounds;
+        match self.registry.existing(name, |group| take(name, group, None, recovered, bounds)) {
             Some(more) => self.go_on(name, more),
             // It was left meanwhile.
             None => Need::Nothing,
@@ -243,7 +243,13 @@ fn pass_over(group: &Group, next: &Posted) {
 }
 
 /// Brings the copy up to what was read; says whether there is more to read.
-fn take(name: &GroupName, group: &mut Group, lineage: Option<&Lineage>, recovered: Recovered) -> bool {
+fn take(
+    name: &GroupName,
+    group: &mut Group,
+    lineage: Option<&Lineage>,
+    recovered: Recovered,
+    bounds: TailBounds,
+) -> bool {
     match (&mut group.tail, recovered) {
         (Some(tail), Recovered::All(page)) => {
             if let Some(lineage) = lineage {
@@ -264,7 +270,7 @@ fn take(name: &GroupName, group: &mut Group, lineage: Option<&Lineage>, recovere
             // All that is retained counts as seen: members of this node begin here.
             let page = recovered.page();
             let lineage = lineage.cloned().unwrap_or_else(|| Lineage::of(page.head.epoch));
-            group.tail = Some(copy(lineage, page));
+            group.tail = Some(Tail::of_page(bounds, lineage, page));
             false
         }
         (Some(tail), Recovered::Gap(reason, page)) => {
@@ -275,29 +281,18 @@ fn take(name: &GroupName, group: &mut Group, lineage: Option<&Lineage>, recovere
                 "what this node held is not what the history holds"
             );
             let lineage = lineage.unwrap_or_else(|| tail.lineage()).clone();
-            group.tail = Some(copy(lineage, &page));
+            group.tail = Some(Tail::of_page(bounds, lineage, &page));
             group.fan_out(&Delivery::Resync { group: name.clone(), reason, page });
             false
         }
     }
 }
 
-fn copy(lineage: Lineage, page: &Page) -> Tail {
-    let first = page.messages.first().and_then(|posted| posted.position);
-    let start = first.map_or(page.head.offset, |first| first.offset - 1);
-    let before = if page.more { Before::Backend } else { Before::Nothing };
-    let mut tail = Tail::new(COPY, lineage, start, before);
-    for posted in &page.messages {
-        tail.append(Arc::clone(posted), 0, Instant::now());
-    }
-    tail.pass(page.head.offset);
-    tail
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        bounds::Bounds,
         mailbox::{Mailbox, Received},
         message::{Message, MessageId},
         position::Epoch,
@@ -324,10 +319,10 @@ mod tests {
 
     /// A group at offset 10 of epoch 1, with a member.
     fn live() -> (Inbound, Mailbox) {
-        let registry = Registry::new();
+        let registry = Registry::new(1 << 20);
         let mailbox = registry.new_channel(64);
         registry.add(&name(), mailbox.channel()).unwrap();
-        let mut inbound = Inbound::new(registry);
+        let mut inbound = Inbound::new(registry, TailBounds::of_copy(&Bounds::default()));
         let lineage = Lineage::of(at(1, 10).epoch);
         assert_eq!(inbound.opened(&name(), &lineage, page(1, 1..=10)), Need::Nothing);
         (inbound, mailbox)

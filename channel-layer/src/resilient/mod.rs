@@ -12,13 +12,17 @@ mod subscriptions;
 
 use crate::{
     amend::{Amendment, Amends},
+    bounds::Bounds,
     error::{Error, Result},
     history::{Recovered, Span},
     layer::{Answer, ChannelLayer, Sent},
     mailbox::Mailbox,
     message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
-    registry::{Registry, tail::TailRead},
+    registry::{
+        Registry,
+        tail::{TailBounds, TailRead},
+    },
     relay::{LinkError, Relay},
     report::{Census, Report},
     state::{Health, LayerState, Mode},
@@ -64,12 +68,20 @@ impl ResilientLayer {
     /// the background, on the runtime that this is called on.
     #[must_use]
     pub fn new(relay: Arc<dyn Relay>, mode: Mode, deadline: Duration) -> Self {
-        let registry = Registry::new();
+        Self::with_bounds(relay, mode, deadline, Bounds::default())
+    }
+
+    /// The same, with other bounds on what this node remembers; `history` is the relay's business.
+    #[must_use]
+    pub fn with_bounds(relay: Arc<dyn Relay>, mode: Mode, deadline: Duration, bounds: Bounds) -> Self {
+        let bounds = bounds.fitted();
+        let registry = Registry::new(bounds.node_bytes);
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (state, status) = watch::channel(LayerState::now(mode, Health::Connecting));
         let (seen, census) = watch::channel(Census::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let owner = Owner::new(Arc::clone(&relay), Arc::clone(&registry), state, seen);
+        let owner =
+            Owner::new(Arc::clone(&relay), Arc::clone(&registry), TailBounds::of_copy(&bounds), state, seen);
         tasks.spawn(owner.run(queue, stop.clone(), deadline));
         let reads = Arc::new(Semaphore::new(READS_MAX));
         let runtime = Handle::current();

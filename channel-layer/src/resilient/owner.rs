@@ -9,7 +9,7 @@ use crate::{
     message::Message,
     name::{ChannelName, GroupName},
     position::Epoch,
-    registry::Registry,
+    registry::{Registry, tail::TailBounds},
     relay::{Incoming, Link, LinkError, Opened, Opening, Relay},
     report::Census,
     resilient::{
@@ -92,6 +92,7 @@ impl Owner {
     pub(super) fn new(
         relay: Arc<dyn Relay>,
         registry: Arc<Registry>,
+        copies: TailBounds,
         state: watch::Sender<LayerState>,
         census: watch::Sender<Census>,
     ) -> Self {
@@ -99,7 +100,7 @@ impl Owner {
             calls: Calls::new(relay),
             publisher: Publisher::default(),
             subscriptions: Subscriptions::default(),
-            inbound: Inbound::new(Arc::clone(&registry)),
+            inbound: Inbound::new(Arc::clone(&registry), copies),
             registry,
             state,
             census,

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::problem::{ConfigError, Problem};
 pub use self::secret::{RedisUrl, Secret, mask_url};
-pub use self::settings::{Auth, Drain, Node, NodeId, Prefix, Rate, Rates, Redis, Server, Settings};
+pub use self::settings::{Auth, Drain, History, Node, NodeId, Prefix, Rate, Rates, Redis, Server, Settings};
 use self::sources::{Collected, Sources};
 pub use self::values::Setting;
 use self::values::Values;
@@ -201,6 +201,14 @@ mod tests {
     fn a_bad_value_is_refused_with_its_key_and_place() {
         let cases = [
             ("[redis]\ndeadline = '9ms'", &[][..], "redis.deadline (in config.toml): "),
+            ("[history]\nmessages = 99", &[], "history.messages (in config.toml): "),
+            ("[history]\nbytes = '63KiB'", &[], "history.bytes (in config.toml): "),
+            ("[history]\nage = '59s'", &[], "history.age (in config.toml): "),
+            ("[history]\ntail_messages = 1001", &[], "history.tail_messages (in config.toml): "),
+            ("[history]\ntail_bytes = 16384", &[], "history.tail_bytes (in config.toml): "),
+            ("[history]\ntail_age = '61m'", &[], "history.tail_age (in config.toml): "),
+            ("[history]\nids = 9999", &[], "history.ids (in config.toml): "),
+            ("[history]\nnode_bytes = '15MiB'", &[], "history.node_bytes (in config.toml): "),
             ("[redis]\ndeadline = 250", &[], "redis.deadline (in config.toml): "),
             ("[server]\nlisten = 'here'", &[], "server.listen (in config.toml): "),
             ("[auth]\nguests = 'maybe'", &[], "auth.guests (in config.toml): must be true or false"),

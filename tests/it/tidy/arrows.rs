@@ -25,7 +25,7 @@ const FREE: &[(&str, &str)] = &[(
 
 /// The layer's types: everybody in the layer may name them, they name each other only.
 const TYPES: &[&str] =
-    &["name", "position", "message", "amend", "delivery", "history", "state", "report", "error"];
+    &["name", "position", "message", "amend", "bounds", "delivery", "history", "state", "report", "error"];
 /// What the layer's other modules may name besides. `redis` and `resilient` never meet; a mailbox leaves its groups when
 /// it is dropped, so it knows the registry that holds it.
 const LAYER: &[(&str, &[&str])] = &[

@@ -6,6 +6,7 @@
 
 mod auth;
 mod drain;
+mod history;
 mod limits;
 mod node;
 mod redis;
@@ -13,6 +14,7 @@ mod server;
 
 pub use self::auth::Auth;
 pub use self::drain::Drain;
+pub use self::history::History;
 pub use self::limits::{Rate, Rates};
 pub use self::node::{Node, NodeId};
 pub use self::redis::{Prefix, Redis};
@@ -28,6 +30,8 @@ pub struct Settings {
     pub server: Server,
     /// What joins the nodes.
     pub redis: Redis,
+    /// How much is kept.
+    pub history: History,
     /// Who may come in.
     pub auth: Auth,
     /// How the node ends.
@@ -42,6 +46,7 @@ impl Settings {
             node: Node::read(from.section("node")),
             server: Server::read(from.section("server")),
             redis: Redis::read(from.section("redis")),
+            history: History::read(from.section("history")),
             auth: Auth::read(from.section("auth")),
             drain: Drain::read(from.section("drain")),
             limits: Rates::read(from.section("limits")),
@@ -66,6 +71,7 @@ impl Settings {
     /// The setting at fault and what to do about it.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         self.drain.check()?;
+        self.history.check()?;
         let listen = self.server.listen;
         match self.auth.guests {
             Some(true) => Ok(()),
@@ -95,6 +101,11 @@ impl Default for Settings {
 mod tests {
     use super::*;
     use crate::config::Secret;
+
+    /// The setting that is refused.
+    pub(super) fn refusal(settings: &Settings) -> &'static str {
+        settings.check().unwrap_err().0
+    }
 
     fn listening(listen: &str, guests: Option<bool>) -> Settings {
         let mut settings = Settings::default();

@@ -1,0 +1,83 @@
+//! The section `[history]`: how much of each group is kept, and of all of them.
+
+use std::time::Duration;
+
+use channel_layer::{Bounds, Kept};
+
+use crate::config::kinds::{count, duration, size};
+use crate::config::values::Values;
+
+/// A snapshot shows 50, and a page comes after it.
+const MESSAGES_MIN: usize = 100;
+/// What follows an amended message is written again in one step, while nobody else is served.
+const MESSAGES_MAX: usize = 10_000;
+/// As long as what waits to be sent, so that every repeat finds its id.
+const IDS_MIN: usize = 10_000;
+const IDS_MAX: usize = 1_000_000;
+/// A month: beyond it a database does better.
+const AGE_MAX: Duration = Duration::from_hours(31 * 24);
+
+/// The section `[history]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// What is kept of a group, in Redis or without it on this node; the end of it that a node has beside Redis; the ids that
+    /// are known of a group; the bytes of all groups on a node.
+    pub bounds: Bounds,
+}
+
+impl History {
+    pub(super) fn read(from: &mut Values<'_>) -> Self {
+        let Bounds { history, tail, ids, node_bytes } = Bounds::default();
+        let history = Kept {
+            messages: from.value("messages", count(MESSAGES_MIN..=MESSAGES_MAX), history.messages),
+            bytes: from.value("bytes", size(64 << 10..=64 << 20), history.bytes),
+            age: from.value("age", duration(Duration::from_mins(1)..=AGE_MAX), history.age),
+        };
+        let tail = Kept {
+            messages: from.value("tail_messages", count(10..=1_000), tail.messages),
+            bytes: from.value("tail_bytes", size(16 << 10..=16 << 20), tail.bytes),
+            age: from.value("tail_age", duration(Duration::from_secs(1)..=Duration::from_hours(1)), tail.age),
+        };
+        let ids = from.value("ids", count(IDS_MIN..=IDS_MAX), ids);
+        let node_bytes = from.value("node_bytes", size(16 << 20..=64 << 30), node_bytes);
+        Self { bounds: Bounds { history, tail, ids, node_bytes } }
+    }
+
+    /// The rules between the settings of this section.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let Bounds { history, tail, .. } = self.bounds;
+        let exceeds = [
+            ("history.tail_messages", "messages", tail.messages > history.messages),
+            ("history.tail_bytes", "bytes", tail.bytes > history.bytes),
+            ("history.tail_age", "age", tail.age > history.age),
+        ];
+        match exceeds.into_iter().find(|(.., exceeds)| *exceeds) {
+            Some((key, whole, _)) => Err((
+                key,
+                format!(
+                    "a node's part of a history cannot be more than the whole: raise history.{whole}, or lower this"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Settings, settings::tests::refusal};
+
+    #[test]
+    fn a_part_that_is_more_than_the_whole_is_refused() {
+        let mut settings = Settings::default();
+        settings.check().unwrap();
+        settings.history.bounds.history.messages = 99;
+        assert_eq!(refusal(&settings), "history.tail_messages");
+        settings = Settings::default();
+        settings.history.bounds.tail.bytes = 2 << 20;
+        assert_eq!(refusal(&settings), "history.tail_bytes");
+        settings = Settings::default();
+        settings.history.bounds.history.age = settings.history.bounds.tail.age / 2;
+        assert_eq!(refusal(&settings), "history.tail_age");
+    }
+}

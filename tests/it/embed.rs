@@ -1,6 +1,8 @@
 //! The hub as a library: a third party's consumer, on two nodes; somebody else's server; consumers that misbehave.
 
-use channel_layer::{Amendment, ChannelLayer, GroupName, MemoryLayer, Message, MessageId, Owner, Retention};
+mod amended;
+
+use channel_layer::{ChannelLayer, MemoryLayer};
 use palabre::{
     Consumer, Context, DrainPlan, Drained, Hub, Outcome,
     people::GuestGate,
@@ -8,14 +10,7 @@ use palabre::{
 };
 use palabre_tests::{Client, RedisServer};
 use serde_json::{Value, json};
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    net::SocketAddr,
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -99,58 +94,14 @@ impl Consumer for Unruly {
             "test.panic" => panic!("as it was told"),
             "test.hang" => std::future::pending().await,
             "test.join" => Ok(cx.join(&"room".parse()?).await?),
-            "test.write" => write(&request.body()?, cx).await,
+            "test.flood" => amended::flood(cx),
+            "test.write" => amended::write(&request.body()?, cx).await,
             _ => {
                 cx.reply(&json!({"type": "test.done", "ref": request.reference()}));
                 Ok(())
             }
         }
     }
-}
-
-/// Notes that whoever wrote them can write again: under a new `id`, `over` that of the first.
-async fn write(asked: &HashMap<String, Value>, cx: &Context) -> Outcome {
-    let id = |name| asked.get(name).and_then(Value::as_u64).map(|id| MessageId::from_u128(id.into()));
-    let mut hasher = DefaultHasher::new();
-    cx.identity().id.hash(&mut hasher);
-    let note = json!({"type": "test.note", "text": asked["text"]}).to_string();
-    let own = id("id").expect("a note has an id");
-    let note = Message::frame(own, note).owned_by(Owner::from_u64(hasher.finish()));
-    let room: GroupName = "room".parse()?;
-    match id("over") {
-        Some(over) => cx.amend(&room, over, note, Amendment::Replace).await?,
-        None => cx.group_send(&room, note, Retention::Kept).await?,
-    };
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_a_consumer_amends_every_screen_gets_with_its_first_place_and_its_version() {
-    let (_hub, addr) = served().await;
-    let (mut ana, mut ben) = (guest(addr).await, guest(addr).await);
-    for client in [&mut ana, &mut ben] {
-        client.request(json!({"type": "join", "groups": [{"group": "room"}]})).await;
-    }
-    for frame in [json!({"id": 1, "text": "one"}), json!({"id": 2, "text": "two", "over": 1})] {
-        let mut request = frame;
-        request["type"] = json!("test.write");
-        ana.raw_text(&request.to_string()).await;
-    }
-    for client in [&mut ana, &mut ben] {
-        let note = client.expect("test.note").await;
-        assert_eq!((note.get("first"), note.get("version")), (None, None), "{note}");
-        let edited = client.expect("test.note").await;
-        assert_eq!((&edited["text"], &edited["id"]), (&json!("two"), &note["id"]), "{edited}");
-        assert_eq!((&edited["first"], &edited["version"]), (&note["position"], &json!(2)));
-        assert_eq!(edited["position"]["offset"], 2);
-    }
-    let mine = json!({"type": "test.write", "id": 3, "text": "mine now", "over": 1});
-    assert_eq!(ben.request(mine).await["code"], "forbidden");
-    let nothing = json!({"type": "test.write", "id": 4, "text": "?", "over": 9});
-    assert_eq!(ben.request(nothing).await["code"], "not_found");
-    let joined = ben.request(json!({"type": "join", "groups": [{"group": "room"}]})).await;
-    let messages = joined["snapshot"]["messages"].as_array().unwrap();
-    assert_eq!((messages.len(), &messages[0]["text"]), (1, &json!("two")));
 }
 
 fn hub(layer: Arc<dyn ChannelLayer>) -> Hub {

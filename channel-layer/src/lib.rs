@@ -57,7 +57,7 @@ pub use message::{BODY_BYTES_MAX, Body, Message, MessageId, Retention};
 pub use name::{ChannelName, GroupName, NAME_CHARS_MAX, NameError};
 pub use position::{Epoch, Position, Scope};
 pub use relay::{Answered, Chain, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict};
-pub use report::{Backend, Census, Peer, Report};
+pub use report::{Backend, Census, Counts, Peer, Report};
 pub use resilient::ResilientLayer;
 pub use state::{Health, LayerState, Mode};
 

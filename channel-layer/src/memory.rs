@@ -67,6 +67,7 @@ impl MemoryLayer {
                 Ok(None)
             }
         })??;
+        self.registry.counters.sent_node.add(1);
         Ok(Sent { id, position, scope: Scope::Node })
     }
 

@@ -57,6 +57,8 @@ pub enum Incoming {
         /// The message.
         message: Message,
     },
+    /// Something that this version cannot read. It changes nothing.
+    Malformed,
     /// Some arrivals were dropped, because the reader was too slow for them: read what may be missing.
     Dropped,
     /// The link has ended; nothing follows.

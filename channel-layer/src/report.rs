@@ -3,6 +3,8 @@
 //! All of it is in memory already when somebody asks. What others have to be asked for is refreshed in the background,
 //! and is absent, rather than old, while they cannot be asked.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// How a layer is doing, at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -18,6 +20,8 @@ pub struct Report {
     pub mailboxes: usize,
     /// Members of all groups: a mailbox of this node counts once for each of its groups.
     pub memberships: usize,
+    /// What has happened since the start.
+    pub counts: Counts,
 }
 
 /// The nodes and their backend, as the backend has them.
@@ -51,4 +55,75 @@ pub struct Backend {
     pub memory_human: Option<String>,
     /// How long its last answer took, in microseconds.
     pub latency_us: Option<u64>,
+}
+
+/// How often what has happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages of this node that were sent for all nodes.
+    pub sent_cluster: u64,
+    /// Messages of this node that were sent for this node.
+    pub sent_node: u64,
+    /// Reads of the backend because something was missed.
+    pub repairs: u64,
+    /// Histories that were not what this node had of them.
+    pub gaps: u64,
+    /// Times that more arrived than could be taken.
+    pub arrivals_dropped: u64,
+    /// Arrivals that this version cannot read.
+    pub malformed: u64,
+    /// Links to the backend that were made.
+    pub connects: u64,
+    /// Links that could not be made.
+    pub connect_failures: u64,
+    /// Times that the layer was healthy again after it was not.
+    pub heals: u64,
+    /// How long it was not healthy, in microseconds, the present time included.
+    pub away_us: u64,
+}
+
+/// The same while it is counted, by whoever sees it happen.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) sent_cluster: Counter,
+    pub(crate) sent_node: Counter,
+    pub(crate) repairs: Counter,
+    pub(crate) gaps: Counter,
+    pub(crate) arrivals_dropped: Counter,
+    pub(crate) malformed: Counter,
+    pub(crate) connects: Counter,
+    pub(crate) connect_failures: Counter,
+    pub(crate) heals: Counter,
+    pub(crate) away_us: Counter,
+}
+
+/// A number that anybody may add to.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Counters {
+    pub(crate) fn read(&self) -> Counts {
+        Counts {
+            sent_cluster: self.sent_cluster.get(),
+            sent_node: self.sent_node.get(),
+            repairs: self.repairs.get(),
+            gaps: self.gaps.get(),
+            arrivals_dropped: self.arrivals_dropped.get(),
+            malformed: self.malformed.get(),
+            connects: self.connects.get(),
+            connect_failures: self.connect_failures.get(),
+            heals: self.heals.get(),
+            away_us: self.away_us.get(),
+        }
+    }
 }

@@ -36,6 +36,9 @@ pub enum Health {
 }
 
 impl Health {
+    /// The whole list.
+    pub const ALL: &[Self] = &[Self::Connecting, Self::Healthy];
+
     /// The word for it on the wire and in logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -5,6 +5,7 @@
 //! [hub](crate::Hub::drain) carries it out.
 
 use std::{num::NonZeroU32, time::Duration};
+use tokio::time::timeout;
 
 /// The times of an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,14 @@ impl DrainPlan {
     pub(crate) fn spread(&self, clients: u64) -> Duration {
         let millis = clients.saturating_mul(1_000) / u64::from(self.rate.get());
         Duration::from_millis(millis).min(self.window)
+    }
+
+    /// Waits for the end, but not for ever; `left` counts whoever is there still.
+    pub(crate) async fn in_time(&self, end: impl Future<Output = ()>, left: impl Fn() -> u64) -> Drained {
+        match timeout(self.timeout, end).await {
+            Ok(()) => Drained::Whole,
+            Err(_) => Drained::CutOff(left()),
+        }
     }
 }
 

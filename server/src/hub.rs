@@ -17,6 +17,7 @@ use crate::{
         serve::{Echo, ProxyProtocol, Site, open},
     },
     pool::{Arrival, Pool},
+    worker::tally::Total,
 };
 use axum::{
     Router,
@@ -29,7 +30,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A running hub. Cheap to clone; it runs until it is drained.
@@ -74,7 +75,12 @@ impl Hub {
     /// How many WebSockets are open.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.parts.pool.tallies().map(|tally| tally.sockets.get()).sum()
+        self.total().sockets
+    }
+
+    /// What all workers have counted.
+    pub(crate) fn total(&self) -> Total {
+        self.parts.pool.tallies().collect()
     }
 
     /// Whether it has begun to end: no new work should come here.
@@ -156,10 +162,7 @@ impl Hub {
             // A layer that is shut down has nothing more to say.
             drop(layer.shutdown().await);
         };
-        match timeout(plan.timeout, end).await {
-            Ok(()) => Drained::Whole,
-            Err(_) => Drained::CutOff(self.connections()),
-        }
+        plan.in_time(end, || self.connections()).await
     }
 }
 

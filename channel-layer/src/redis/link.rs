@@ -130,7 +130,10 @@ fn on_push(
             PushKind::Disconnection => ended.cancel(),
             PushKind::Message => match subscriber::read(&keys, push.data) {
                 Some(arrival) => hand_over(&arrivals, &dropped, arrival),
-                None => unread.note(),
+                None => {
+                    unread.note();
+                    hand_over(&arrivals, &dropped, Incoming::Malformed);
+                }
             },
             _ => {}
         }

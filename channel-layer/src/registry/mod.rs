@@ -14,7 +14,7 @@ use crate::{
     mailbox::Mailbox,
     message::Message,
     name::{ChannelName, GroupName},
-    report::{Census, Report},
+    report::{Census, Counters, Report},
 };
 use shard::{GROUPS_PER_SHARD_MAX, Shard};
 use std::{
@@ -44,6 +44,8 @@ pub(crate) struct Registry {
     shard_bytes_max: usize,
     mailboxes: AtomicU64,
     closed: AtomicBool,
+    /// What has happened, for reports.
+    pub(crate) counters: Counters,
 }
 
 /// One group on this node.
@@ -101,6 +103,7 @@ impl Registry {
             shard_bytes_max: bytes_max / SHARDS,
             mailboxes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            counters: Counters::default(),
         })
     }
 
@@ -213,8 +216,8 @@ impl Registry {
 
     /// What is known here, with what others know.
     pub(crate) fn report(&self, census: Census) -> Report {
-        let mailboxes = self.rings().len();
-        let mut report = Report { node: self.node.clone(), census, mailboxes, ..Report::default() };
+        let (mailboxes, counts) = (self.rings().len(), self.counters.read());
+        let mut report = Report { node: self.node.clone(), census, mailboxes, counts, ..Report::default() };
         for shard in &self.shards {
             let shard = lock(shard);
             report.groups += shard.groups.len();

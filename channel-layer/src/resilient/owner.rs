@@ -6,11 +6,12 @@
 
 use crate::{
     error::{Error, Result},
+    history::Recovered,
     message::Message,
     name::{ChannelName, GroupName},
     position::Epoch,
     registry::{Registry, tail::TailBounds},
-    relay::{Incoming, Link, LinkError, Opened, Opening, Relay},
+    relay::{Incoming, Link, LinkError, Opened, Opening, Relay, Verdict},
     report::Census,
     resilient::{
         backoff::Backoff,
@@ -84,6 +85,9 @@ pub(super) struct Owner {
     retry_at: Option<Instant>,
     /// Seconds so far.
     ticks: u32,
+    was_healthy: bool,
+    /// Up to when the time without the others is counted.
+    away_counted: Instant,
     /// When the next batch may leave, while one has left just now.
     batch_at: Option<Instant>,
 }
@@ -112,6 +116,8 @@ impl Owner {
             backoff: Backoff::default(),
             retry_at: None,
             ticks: 0,
+            was_healthy: false,
+            away_counted: Instant::now(),
             batch_at: None,
         }
     }
@@ -223,6 +229,7 @@ impl Owner {
                     self.need(group, need);
                 }
                 Incoming::Dropped => self.read_everything(),
+                Incoming::Malformed => self.registry.counters.malformed.add(1),
                 // The mailbox may be gone; its sender was promised nothing.
                 Incoming::Direct { to, message } => drop(self.registry.deliver(to, message)),
                 Incoming::Ended(why) => return self.lose(&why),
@@ -235,24 +242,35 @@ impl Owner {
 
     /// Some arrivals are gone, and nobody knows of which groups.
     fn read_everything(&mut self) {
+        self.registry.counters.arrivals_dropped.add(1);
         tracing::warn!(event = "layer.arrivals_dropped", "reading what may have been missed");
         for (group, need) in self.inbound.doubt() {
             self.need(group, need);
         }
     }
 
+    fn count_gap(&self, recovered: &Recovered) {
+        self.registry.counters.gaps.add(u64::from(matches!(recovered, Recovered::Gap(..))));
+    }
+
     fn need(&mut self, group: GroupName, need: Need) {
         match need {
             Need::Nothing => {}
             Need::Open => drop(self.unopened.insert(group)),
-            Need::Read(after) => self.calls.read(group, after),
+            Need::Read(after) => {
+                self.registry.counters.repairs.add(1);
+                self.calls.read(group, after);
+            }
         }
     }
 
     fn done(&mut self, done: Done) {
         let failed = match done {
             Done::Connected(Ok(link)) => return self.connected(link),
-            Done::Connected(Err(_)) => return self.retry(),
+            Done::Connected(Err(_)) => {
+                self.registry.counters.connect_failures.add(1);
+                return self.retry();
+            }
             Done::Announced(Ok(census)) => return drop(self.census.send_replace(census)),
             // A backend that is away shows itself otherwise; one that refuses this can still join nodes.
             Done::Announced(Err(_)) => return,
@@ -266,6 +284,10 @@ impl Owner {
             }
             Done::Opened(generation, groups, Ok(opened)) => return self.opened(generation, groups, opened),
             Done::Published(Ok(verdicts)) => {
+                let is_acked = |verdict: &&std::result::Result<Verdict, _>| {
+                    matches!(verdict, Ok(Verdict::Placed(_) | Verdict::Known(_) | Verdict::Sent))
+                };
+                self.registry.counters.sent_cluster.add(verdicts.iter().filter(is_acked).count() as u64);
                 let settled = self.publisher.settle(verdicts);
                 self.unopened.extend(settled.reopen);
                 match settled.refused {
@@ -274,6 +296,7 @@ impl Owner {
                 }
             }
             Done::Read(group, Ok(recovered)) => {
+                self.count_gap(&recovered);
                 let need = self.inbound.read(&group, recovered);
                 return self.need(group, need);
             }
@@ -292,6 +315,7 @@ impl Owner {
     }
 
     fn connected(&mut self, link: Link) {
+        self.registry.counters.connects.add(1);
         self.link = Some(link);
         self.linked_at = Some(Instant::now());
         self.calls.announce(self.registry.node());
@@ -322,6 +346,7 @@ impl Owner {
         for (group, Opened { lineage, recovered }) in groups.into_iter().zip(opened) {
             self.publisher.opened(&group, generation, recovered.page().head, Instant::now());
             if self.subscriptions.is_heard(&group) {
+                self.count_gap(&recovered);
                 let need = self.inbound.opened(&group, &lineage, recovered);
                 self.need(group.clone(), need);
                 self.subscriptions.opened(&group);
@@ -336,6 +361,7 @@ impl Owner {
         let now = Instant::now();
         self.publisher.expire(now);
         self.ticks = self.ticks.wrapping_add(1);
+        self.note_away();
         if self.ticks.is_multiple_of(ANNOUNCE_S) && self.link.is_some() {
             self.calls.announce(self.registry.node());
         }
@@ -405,6 +431,15 @@ impl Owner {
         self.calls.open(generation, groups.iter().map(opening).collect(), groups);
     }
 
+    /// Counts the time since it was last counted, if it was spent without the others.
+    fn note_away(&mut self) {
+        let now = Instant::now();
+        let since = now.duration_since(std::mem::replace(&mut self.away_counted, now));
+        if self.state.borrow().health != Health::Healthy {
+            self.registry.counters.away_us.add(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
     fn enter(&mut self, health: Health, why: Option<&LinkError>) {
         let before = *self.state.borrow();
         if before.health == health {
@@ -420,6 +455,12 @@ impl Owner {
                 tracing::info!(event = "layer.healthy", mode = before.mode.as_str(), "the nodes are joined");
             }
         }
+        if health == Health::Healthy {
+            // The first time there was nothing to heal.
+            self.registry.counters.heals.add(u64::from(self.was_healthy));
+            self.was_healthy = true;
+        }
+        self.note_away();
         self.state.send_replace(LayerState::now(before.mode, health));
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn answer(
     cx: &Context,
 ) -> Outcome {
     let (reference, group) = (request.reference().map(str::to_owned), group.clone());
+    let to = cx.clone();
     cx.defer(async move {
         let reference = reference.as_deref();
         let frame = match sent.await {
@@ -74,7 +75,7 @@ pub(super) fn answer(
             Err(error) => {
                 let Failure(Refusal { code, message }) = error.into();
                 let group = Some(group.as_str());
-                palabre_protocol::encode(&ErrorFrame { reference, group, code, message: &message })
+                to.error(&ErrorFrame { reference, group, code, message: &message })
             }
         };
         Some(frame)

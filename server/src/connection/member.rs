@@ -76,7 +76,8 @@ impl Member {
             let Some(consumer) = self.consumers.of(kind) else { continue };
             if let Err(Failure(refusal)) = in_time(consumer.delivered(&event, &self.cx)).await? {
                 let Refusal { code, message } = &refusal;
-                self.cx.reply(&ErrorFrame { reference: None, group: None, code: *code, message });
+                let error = ErrorFrame { reference: None, group: None, code: *code, message };
+                self.cx.write(self.cx.error(&error));
             }
         }
     }

@@ -77,6 +77,7 @@ impl Drop for Seat {
         if std::thread::panicking() {
             // The task's own way out was cut off.
             self.worker.push_close(&self.socket, CloseCode::Internal);
+            self.worker.tally.closed(CloseCode::Internal);
         }
         self.worker.release(&self.socket);
     }
@@ -145,6 +146,7 @@ impl Connection {
                 code
             }
         };
+        self.worker.tally.closed(code);
         if let Client::Known(member) = &mut client {
             Box::pin(member.disconnected(code)).await;
         }

@@ -61,6 +61,6 @@ impl Connection {
     pub(super) fn refuse(&self, reference: Option<&str>, refusal: &Refusal) {
         let Refusal { code, message } = refusal;
         let error = ErrorFrame { reference, group: None, code: *code, message };
-        self.worker.push(&self.socket, palabre_protocol::encode(&error));
+        self.worker.push(&self.socket, self.worker.error(&error));
     }
 }

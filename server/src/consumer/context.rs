@@ -71,7 +71,12 @@ impl Context {
     /// Answers a request about `group` that failed.
     pub fn refuse(&self, reference: Option<&str>, group: &str, failure: &Failure) {
         let Failure(Refusal { code, message }) = failure;
-        self.reply(&ErrorFrame { reference, group: Some(group), code: *code, message });
+        self.write(self.error(&ErrorFrame { reference, group: Some(group), code: *code, message }));
+    }
+
+    /// The frame of an error, counted.
+    pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
+        self.worker.error(error)
     }
 
     /// Sends a frame that is ready.
@@ -161,6 +166,7 @@ impl Context {
     /// Sends to a group; see [`ChannelLayer::group_send`](channel_layer::ChannelLayer::group_send). A frame's body is
     /// a JSON object with a `type`, into which the hub writes `group`, `id` and `position`.
     pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
+        self.worker.follow.set_out(message.id);
         self.worker.layer.group_send(group.clone(), message, retention)
     }
 

@@ -2,6 +2,7 @@
 
 mod assets;
 mod health;
+mod metrics;
 mod probes;
 
 use crate::{config::Settings, hub::Hub};
@@ -9,5 +10,9 @@ use axum::Router;
 
 /// Everything but the WebSocket.
 pub fn router(hub: &Hub, settings: &Settings) -> Router {
-    Router::new().merge(health::routes(hub, settings)).merge(probes::routes(hub)).merge(assets::routes())
+    Router::new()
+        .merge(health::routes(hub, settings))
+        .merge(probes::routes(hub))
+        .merge(metrics::routes(hub, settings))
+        .merge(assets::routes())
 }

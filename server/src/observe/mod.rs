@@ -1,5 +1,7 @@
-//! What operators see of a node: so far its log.
+//! What operators see of a node: its log, and its metrics.
 //!
 //! A leaf: it names nothing else of the server.
 
 pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod process;

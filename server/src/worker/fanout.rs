@@ -119,6 +119,9 @@ impl Worker {
 
     fn give_out(&self, piece: &mut Piece, give: impl FnMut(&Rc<Socket>, &Bytes)) {
         let Some(first) = piece.messages.first() else { return };
+        for posted in &piece.messages {
+            self.follow.meet(posted.id);
+        }
         self.with_room(&first.group, |room| {
             if !room.defer(&piece.messages) {
                 room.give_all(self, &piece.messages, give);
@@ -131,6 +134,7 @@ impl Worker {
 
     /// One message by itself: to those who get it, and its position to those who do not.
     pub(super) fn post_one(self: &Rc<Self>, posted: &Arc<Posted>) {
+        self.follow.meet(posted.id);
         self.with_room(&posted.group, |room| match &posted.body {
             _ if room.defer(std::slice::from_ref(posted)) => {}
             Body::Event { .. } => {

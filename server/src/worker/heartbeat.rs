@@ -82,7 +82,7 @@ impl Worker {
                 let code = ErrorCode::HelloRequired;
                 let message = "no hello within 5 s";
                 let error = ErrorFrame { reference: None, group: None, code, message };
-                self.push(&socket, palabre_protocol::encode(&error));
+                self.push(&socket, self.error(&error));
                 socket.close(CloseCode::Unauthorised);
             }
         }

@@ -5,6 +5,7 @@
 
 pub(crate) mod fanout;
 mod flush;
+mod follow;
 pub(crate) mod heartbeat;
 mod held;
 mod leave;
@@ -18,10 +19,11 @@ use crate::{
     standing,
 };
 use bytes::Bytes;
-use channel_layer::{ChannelLayer, LayerState, Mailbox, Received};
+use channel_layer::{ChannelLayer, LayerState, Mailbox, Received, Scope};
 use flush::{Left, Turn};
+use follow::Follow;
 use leave::{GRACE, Leaving, due};
-use palabre_protocol::{CloseCode, frame};
+use palabre_protocol::{CloseCode, ErrorFrame, frame};
 use rooms::Rooms;
 use slab::Slab;
 use std::{
@@ -72,6 +74,9 @@ pub(crate) struct Worker {
     /// Seconds so far.
     beat: Cell<usize>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) follow: Follow,
+    /// How far what is handed out reaches: the layer's, kept here for every delivery.
+    scope: Cell<Scope>,
 }
 
 /// The rare things that wake a worker.
@@ -90,6 +95,7 @@ impl Worker {
     /// A worker without sockets, and its mailbox. It counts in `tally`.
     pub(crate) fn new(layer: Arc<dyn ChannelLayer>, tally: Arc<Tally>) -> (Rc<Self>, Mailbox) {
         let mailbox = layer.new_channel(MAILBOX_MAX);
+        let scope = layer.status().borrow().scope();
         let worker = Self {
             channel: mailbox.channel().clone(),
             status: layer.status(),
@@ -107,6 +113,8 @@ impl Worker {
             draining: Cell::new(false),
             beat: Cell::new(0),
             tally,
+            follow: Follow::default(),
+            scope: Cell::new(scope),
         };
         (Rc::new(worker), mailbox)
     }
@@ -144,7 +152,11 @@ impl Worker {
                 }
                 Event::Leave => self.let_leave(&mut leaving, Instant::now()),
                 Event::Empty => return,
-                Event::LayerChanged => self.tell_everybody(&standing::frame(&status.borrow_and_update())),
+                Event::LayerChanged => {
+                    let state = *status.borrow_and_update();
+                    self.scope.set(state.scope());
+                    self.tell_everybody(&standing::frame(&state));
+                }
                 Event::Second => self.heartbeat(Instant::now()),
             }
             if ends_at.is_some_and(|at| Instant::now() >= at) {
@@ -177,6 +189,8 @@ impl Worker {
             if self.flush(&mut turn) == Left::Some {
                 // There is more to write: first, whoever is ready may read.
                 tokio::task::yield_now().await;
+            } else {
+                self.follow.written(&self.tally);
             }
         }
     }
@@ -228,6 +242,12 @@ impl Worker {
 
     pub(crate) fn layer_state(&self) -> LayerState {
         *self.status.borrow()
+    }
+
+    /// The frame of an error, counted.
+    pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
+        self.tally.refused(error.code);
+        palabre_protocol::encode(error)
     }
 
     /// Queues whole frames for a socket, to be written before the worker sleeps.

@@ -81,6 +81,7 @@ impl Worker {
         let mut rooms = self.rooms.borrow_mut();
         let groups: Vec<GroupName> =
             rooms.iter_mut().filter_map(|(group, room)| room.begin_repair().then(|| group.clone())).collect();
+        self.tally.repairs.add(groups.len() as u64);
         for group in groups {
             self.tasks.spawn_local(repair(Rc::clone(self), group));
         }

@@ -109,6 +109,7 @@ impl Room {
         for socket in self.live.values() {
             give(socket, &piece);
         }
+        worker.tally.handed_out(messages.len() * self.live.len(), worker.scope.get());
         for held in &mut self.held {
             for posted in messages {
                 held.take(worker, posted.position, &rendered(posted));
@@ -131,6 +132,7 @@ impl Room {
             return;
         }
         let ephemeral = posted.position.is_none();
+        let mut given = 0;
         let for_one = |socket: &Socket| {
             if posted.except.as_ref() == Some(&socket.address) { instead } else { Some(frame) }
         };
@@ -140,8 +142,10 @@ impl Room {
             }
             if let Some(frame) = for_one(socket) {
                 worker.push(socket, frame.clone());
+                given += 1;
             }
         }
+        worker.tally.handed_out(given, worker.scope.get());
         for held in &mut self.held {
             if let (Some(frame), false) = (for_one(&held.socket).cloned(), ephemeral) {
                 held.take(worker, posted.position, &frame);

@@ -46,6 +46,8 @@ pub struct Server {
     pub backlog: u16,
     /// Whether `/echo` is a WebSocket that is sent back what it says.
     pub echo: bool,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
 }
 
 impl Default for Server {
@@ -75,6 +77,7 @@ impl Server {
             accept_rate: from.value("accept_rate", count(1..=ACCEPT_RATE_MAX), ACCEPT_RATE),
             backlog: from.value("backlog", count(1..=u16::MAX), BACKLOG),
             echo: from.value("echo", switch(), false),
+            metrics: from.value("metrics", switch(), true),
         };
         if server.proxy_protocol && server.trusted_proxies.is_empty() {
             let reason = "is believed of server.trusted_proxies alone: list the proxies there";

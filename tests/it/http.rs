@@ -1,6 +1,7 @@
 //! What a hub answers beside its WebSocket: the page, its health, and nothing else.
 
 mod health;
+mod log;
 mod metrics;
 mod program;
 mod settings;

@@ -5,6 +5,7 @@
 //! a rule is in the way of clearer code, change the rule, here, with its reason.
 
 mod arrows;
+mod events;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -190,7 +190,7 @@ impl Watched {
                 break why;
             }
         };
-        tracing::warn!(event = "layer.redis.closed", %why, "lost the connection to Redis");
+        tracing::error!(event = "layer.redis.error", %why, "lost the connection to Redis");
         forget(&present, &ended);
         // The reader may have what came before to read first, or be gone.
         let _gone = arrivals.send(Incoming::Ended(why)).await;

@@ -109,9 +109,7 @@ impl Relay for RedisRelay {
         async move {
             let (arrivals, incoming) = mpsc::channel(INCOMING_MAX);
             let watched = link::connect(&self.client, &self.keys, node, arrivals, &self.unread).await;
-            let failures =
-                self.failures.lock().unwrap_or_else(PoisonError::into_inner).note(watched.as_ref().err());
-            log_connect(watched.as_ref().err(), failures);
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).log(watched.as_ref().err());
             let watched = watched?;
             let fresh = Some(watched.connections.clone());
             let before =
@@ -206,39 +204,36 @@ impl Relay for RedisRelay {
     }
 }
 
-/// How often connecting has failed in a row, and when that was last said.
+/// How often connecting has failed in a row, and what was said of it.
 #[derive(Debug, Default)]
 struct Failures {
     count: u64,
     said: Option<Instant>,
+    /// It has worked before, so a failure is an outage and no beginning.
+    has_worked: bool,
 }
 
 impl Failures {
-    /// Counts, and gives the number to be logged: the first failure at once, then one line a minute.
-    fn note(&mut self, why: Option<&LinkError>) -> Option<u64> {
-        if why.is_none() {
-            *self = Self::default();
-            return Some(0);
-        }
+    /// Logs how connecting went: the first failure at once, then one line a minute.
+    fn log(&mut self, why: Option<&LinkError>) {
+        let Some(why) = why else {
+            *self = Self { has_worked: true, ..Self::default() };
+            tracing::info!(event = "layer.redis.connected", "connected to Redis");
+            return;
+        };
         self.count += 1;
+        let failures = self.count;
         if self.said.is_some_and(|said| said.elapsed() < SUMMARY_EVERY) {
-            return None;
+            return;
         }
         self.said = Some(Instant::now());
-        Some(self.count)
-    }
-}
-
-fn log_connect(why: Option<&LinkError>, failures: Option<u64>) {
-    match (why, failures) {
-        (None, _) => tracing::info!(event = "layer.redis.connected", "connected to Redis"),
-        (Some(why), Some(1)) => tracing::warn!(
-            event = "layer.redis.connect_failed", %why, "cannot connect to Redis; trying for ever, up to once a second"
-        ),
-        (Some(why), Some(failures)) => {
-            tracing::warn!(event = "layer.redis.connect_failed", %why, failures, "still cannot connect to Redis");
+        if failures == 1 && !self.has_worked {
+            tracing::warn!(
+                event = "layer.redis.initial_failed", %why, "Redis is not there yet; trying for ever, up to once a second"
+            );
+        } else {
+            tracing::error!(event = "layer.redis.connect_failed", %why, failures, "cannot connect to Redis");
         }
-        (Some(_), None) => {}
     }
 }
 

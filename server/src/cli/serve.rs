@@ -3,12 +3,13 @@
 use crate::{
     chat::{self, Chat},
     cli::{notify, signals::Signals},
-    config::{self, Flags, Loaded, environment},
+    config::{self, Flags, Loaded, LogFormat, environment},
     descriptors,
     drain::{DrainPlan, Drained},
     http,
     hub::Hub,
-    layers, listen, observe,
+    layers, listen,
+    observe::{self, logs::Look},
     people::GuestGate,
 };
 use anyhow::Context;
@@ -23,7 +24,11 @@ const SOCKET_PATH: &str = "/ws";
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let here = env::current_dir().context("the working directory")?;
     let Loaded { settings, warnings, .. } = config::load(&flags, environment(), &here)?;
-    observe::logs::init(env::var("PALABRE_LOG").ok().as_deref())?;
+    let look = match settings.log.format {
+        LogFormat::Text => Look::Text,
+        LogFormat::Json => Look::Json,
+    };
+    observe::logs::init(env::var("PALABRE_LOG").ok().as_deref(), look)?;
     for warning in warnings {
         tracing::warn!(event = "config.warning", "{warning}");
     }

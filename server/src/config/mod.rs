@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::problem::{ConfigError, Problem};
 pub use self::secret::{RedisUrl, Secret, mask_url};
-pub use self::settings::{Auth, Drain, History, Node, NodeId, Prefix, Rate, Rates, Redis, Server, Settings};
+pub use self::settings::{
+    Auth, Drain, History, Log, LogFormat, Node, NodeId, Prefix, Rate, Rates, Redis, Server, Settings,
+};
 use self::sources::{Collected, Sources};
 pub use self::values::Setting;
 use self::values::Values;

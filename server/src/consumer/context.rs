@@ -14,6 +14,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
 use serde::Serialize;
 use std::{cell::RefCell, fmt, rc::Rc};
+use tokio::time::Instant;
 
 /// Work that a connection may have put off.
 const DEFERRED_MAX: usize = 64;
@@ -166,7 +167,7 @@ impl Context {
     /// Sends to a group; see [`ChannelLayer::group_send`](channel_layer::ChannelLayer::group_send). A frame's body is
     /// a JSON object with a `type`, into which the hub writes `group`, `id` and `position`.
     pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
-        self.worker.follow.set_out(message.id);
+        self.worker.follow.set_out(message.id, Instant::now());
         self.worker.layer.group_send(group.clone(), message, retention)
     }
 

@@ -1,20 +1,30 @@
-//! The log: lines on stderr, one an event, whatever was in it.
+//! The log: lines on stderr, one an event, but not the same one all the time.
 //!
-//! Fields and messages may carry what a client sent, so every control character in them is written escaped: no client can
-//! forge a line or talk to the operator's terminal. What is worth a line is decided where it happens. Nothing here
-//! rotates or ships logs: what runs the process does.
+//! What is worth a line is decided where it happens; what a line looks like in `line`, and which are left out in `repeats`.
+//! Nothing here rotates or ships logs: what runs the process does.
 
-use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
+use std::sync::Mutex;
 
 use tracing::Subscriber;
-use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::format::{Format, debug_fn};
+
+use crate::observe::line::{Form, Lines, field};
+use crate::observe::repeats::Repeats;
 
 const FILTER_DEFAULT: &str = "info";
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Text, with colours on a terminal.
+    Text,
+    /// A JSON object.
+    Json,
+}
 
 /// Whether lines may be coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +49,11 @@ pub(crate) enum LogError {
 /// # Errors
 ///
 /// [`LogError`] for a malformed filter, or a second call in one process.
-pub(crate) fn init(filter: Option<&str>) -> Result<(), LogError> {
+pub(crate) fn init(filter: Option<&str>, look: Look) -> Result<(), LogError> {
     let filter = self::filter(filter)?;
     let colour = if io::stderr().is_terminal() { Colour::Ansi } else { Colour::Plain };
-    tracing::subscriber::set_global_default(subscriber(filter, colour, io::stderr)).map_err(LogError::Twice)
+    tracing::subscriber::set_global_default(subscriber(filter, look, colour, io::stderr))
+        .map_err(LogError::Twice)
 }
 
 /// The filter that a text means.
@@ -55,48 +66,22 @@ pub(crate) fn filter(text: Option<&str>) -> Result<EnvFilter, LogError> {
     EnvFilter::builder().parse(text).map_err(LogError::Filter)
 }
 
-fn subscriber<W>(filter: EnvFilter, colour: Colour, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(filter: EnvFilter, look: Look, colour: Colour, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let form = match look {
+        Look::Text => Form::Text(Format::default().with_ansi(colour == Colour::Ansi)),
+        Look::Json => Form::Json,
+    };
     let fields = debug_fn(field).delimited(" ");
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colour == Colour::Ansi)
         .fmt_fields(fields)
+        .event_format(Lines { form, repeats: Mutex::new(Repeats::new()) })
         .with_writer(writer)
         .finish()
-}
-
-/// Writes one field; the crate's own form escapes ESC but lets newlines through.
-fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    match field.name() {
-        "message" => write!(Escaped(writer), "{value:?}"),
-        name => write!(Escaped(writer), "{name}={value:?}"),
-    }
-}
-
-/// Writes control characters, and what turns the direction of writing, as escapes like `\n` or `\u{1b}`.
-struct Escaped<'a, 'w>(&'a mut Writer<'w>);
-
-impl Write for Escaped<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let is_unsafe = |letter: char| {
-            letter.is_control()
-                || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
-        let mut rest = text;
-        while let Some(at) = rest.find(is_unsafe) {
-            let (plain, from) = rest.split_at(at);
-            self.0.write_str(plain)?;
-            let mut letters = from.chars();
-            for letter in letters.by_ref().take(1) {
-                write!(self.0, "{}", letter.escape_default())?;
-            }
-            rest = letters.as_str();
-        }
-        self.0.write_str(rest)
-    }
 }
 
 #[cfg(test)]
@@ -120,10 +105,14 @@ mod tests {
     }
 
     fn logged(filter: &str, colour: Colour, log: impl FnOnce()) -> String {
+        looking(filter, Look::Text, colour, log)
+    }
+
+    fn looking(filter: &str, look: Look, colour: Colour, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let filter = EnvFilter::builder().parse(filter).unwrap();
-        let subscriber = subscriber(filter, colour, move || writer.clone());
+        let subscriber = subscriber(filter, look, colour, move || writer.clone());
         tracing::subscriber::with_default(subscriber, log);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -164,5 +153,48 @@ mod tests {
         let log = || tracing::info!(count = 3, "plain");
         assert!(!logged("info", Colour::Plain, log).contains('\u{1b}'));
         assert!(logged("info", Colour::Ansi, log).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_line_for_programs_is_one_object_whatever_is_in_it() {
+        let evil = "x\n\u{1b}[31m\u{9b}\u{202e}\"}";
+        let text = looking("info", Look::Json, Colour::Plain, || {
+            tracing::warn!(event = "a.test", count = 3, sure = true, name = evil, why = %evil, "it {evil}");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            !text.contains(|letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}'))
+        );
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&line["level"], &line["event"], &line["count"]),
+            (&"WARN".into(), &"a.test".into(), &3.into())
+        );
+        assert_eq!((&line["sure"], &line["name"], &line["why"]), (&true.into(), &evil.into(), &evil.into()));
+        assert_eq!(line["message"], format!("it {evil}"));
+        assert!(line["ts"].as_str().is_some_and(|ts| ts.ends_with('Z')), "{line}");
+    }
+
+    #[test]
+    fn a_field_is_cut() {
+        let long = "x".repeat(1 << 20);
+        for look in [Look::Text, Look::Json] {
+            let text = looking("info", look, Colour::Plain, || {
+                tracing::info!(shown = %long, debugged = ?long, plain = long, "a message with {long}");
+            });
+            assert!((4_000..6_000).contains(&text.len()), "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn the_same_line_is_not_said_all_the_time() {
+        let text = logged("debug", Colour::Plain, || {
+            for number in 0..1_000 {
+                tracing::warn!(number, "again");
+                tracing::debug!(number, "detail");
+            }
+        });
+        assert_eq!(text.lines().filter(|line| line.contains("again")).count(), 5, "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains("detail")).count(), 1_000);
     }
 }

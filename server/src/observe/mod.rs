@@ -2,6 +2,8 @@
 //!
 //! A leaf: it names nothing else of the server.
 
+mod line;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod process;
+mod repeats;

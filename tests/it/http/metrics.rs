@@ -124,7 +124,9 @@ async fn what_happens_is_counted() {
 
 #[tokio::test]
 async fn nothing_that_a_client_says_becomes_a_series() {
-    let hub = HubProcess::start(&[]).await;
+    let many = "1000000";
+    let fast = [("PALABRE_LIMITS_USER_REQUESTS_PER_S", many), ("PALABRE_LIMITS_USER_REQUESTS_BURST", many)];
+    let hub = HubProcess::start_with(&[], &fast).await;
     let series = async || Page::of(hub.addr()).await.series.into_keys().collect::<BTreeSet<_>>();
     let before = series().await;
     let mut client = Client::connect(hub.addr()).await;
@@ -134,6 +136,9 @@ async fn nothing_that_a_client_says_becomes_a_series() {
         let groups: Vec<_> = names.iter().map(|name| json!({"group": name})).collect();
         client.raw_text(&json!({"type": "join", "ref": "j", "groups": groups}).to_string()).await;
         client.raw_text(&json!({"type": "leave", "ref": "l", "groups": names}).to_string()).await;
+        for _ in 0..100 {
+            client.expect("joined").await;
+        }
         for _ in 0..100 {
             client.expect("left").await;
         }

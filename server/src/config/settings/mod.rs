@@ -8,6 +8,7 @@ mod auth;
 mod drain;
 mod history;
 mod limits;
+mod log;
 mod node;
 mod redis;
 mod server;
@@ -16,6 +17,7 @@ pub use self::auth::Auth;
 pub use self::drain::Drain;
 pub use self::history::History;
 pub use self::limits::{Rate, Rates};
+pub use self::log::{Log, LogFormat};
 pub use self::node::{Node, NodeId};
 pub use self::redis::{Prefix, Redis};
 pub use self::server::Server;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub drain: Drain,
     /// How fast clients may speak.
     pub limits: Rates,
+    /// How the log looks.
+    pub log: Log,
 }
 
 impl Settings {
@@ -50,6 +54,7 @@ impl Settings {
             auth: Auth::read(from.section("auth")),
             drain: Drain::read(from.section("drain")),
             limits: Rates::read(from.section("limits")),
+            log: Log::read(from.section("log")),
         }
     }
 

@@ -62,7 +62,7 @@ pub use resilient::ResilientLayer;
 pub use state::{Health, LayerState, Mode};
 
 #[cfg(feature = "redis")]
-pub use crate::redis::RedisRelay;
+pub use crate::redis::{Beside, RedisRelay, Reply, Script};
 
 /// 64 bits that nobody can foresee.
 fn random_u64() -> u64 {

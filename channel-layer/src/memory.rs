@@ -22,9 +22,12 @@ use crate::{
     state::{Health, LayerState, Mode},
 };
 use futures_util::future::{FutureExt, ready};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -54,6 +57,18 @@ impl MemoryLayer {
             status: watch::Sender::new(LayerState::now(Mode::Memory, Health::Healthy)),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// How old a message gets.
+    #[must_use]
+    pub fn age_max(&self) -> Duration {
+        self.bounds.kept.age
+    }
+
+    /// Whether a message is kept, and was not deleted: for whoever keeps values beside a history.
+    #[must_use]
+    pub fn holds(&self, group: &GroupName, id: MessageId) -> bool {
+        self.registry.with(group, |group| tail_of(group, self.bounds).holds(id)).unwrap_or(false)
     }
 
     fn send_now(&self, name: &GroupName, message: Message, retention: Retention) -> Result<Sent> {

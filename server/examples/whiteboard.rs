@@ -8,9 +8,15 @@
 
 use palabre::channel_layer::{GroupName, Message, MessageId, Posted, Retention, Scope, Span};
 use palabre::protocol::{Limits, Request};
-use palabre::{Consumer, Context, Hub, Outcome, chat, chat::Chat, config::Settings, people::GuestGate};
+use palabre::{
+    Consumer, Context, Hub, Outcome, chat,
+    chat::{Chat, Chats},
+    config::Settings,
+    people::GuestGate,
+};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
+use std::sync::Arc;
 
 #[derive(Default)]
 struct Whiteboard {
@@ -70,9 +76,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let listener = palabre::bind(arguments.next().ok_or("usage: whiteboard ADDRESS [REDIS_URL]")?.parse()?)?;
     settings.redis.url = arguments.next().map(|url| url.parse()).transpose()?;
-    let hub = Hub::builder(palabre::layer(&settings)?)
+    let (layer, state) = palabre::layer(&settings)?;
+    let chats = Chats::new(Arc::clone(&layer), state);
+    let hub = Hub::builder(layer)
         .gate(GuestGate::new(None, Limits::default()))
-        .mount(chat::PREFIX, |_| Chat::new(Limits::default()))
+        .mount(chat::PREFIX, move |_| Chat::new(Limits::default()).sharing(&chats))
         .mount("board.", |_| Whiteboard::default())
         .start()?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -1,26 +1,31 @@
 //! From the configuration to a layer: the one place that knows a backend by name.
 
-use crate::config::Settings;
+use crate::{config::Settings, state::State};
 use anyhow::Context;
 use channel_layer::{ChannelLayer, MemoryLayer, Mode, RedisRelay, ResilientLayer};
 use std::sync::Arc;
 
-/// The layer that the settings ask for: over Redis, where other nodes see this one under its `node.id`, or of this node
-/// alone.
+/// The layer that the settings ask for, and the values beside its histories: over Redis, where other nodes see this one
+/// under its `node.id`, or of this node alone.
 ///
 /// # Errors
 ///
 /// When the URL is none that the client understands.
-pub fn layer(settings: &Settings) -> anyhow::Result<Arc<dyn ChannelLayer>> {
+pub fn layer(settings: &Settings) -> anyhow::Result<(Arc<dyn ChannelLayer>, State)> {
     let redis = &settings.redis;
     let bounds = settings.history.bounds;
-    let Some(url) = redis.url_in_use() else { return Ok(Arc::new(MemoryLayer::with_bounds(bounds))) };
+    let Some(url) = redis.url_in_use() else {
+        let layer = Arc::new(MemoryLayer::with_bounds(bounds));
+        let state = State::in_memory(&layer);
+        return Ok((layer, state));
+    };
     let mut relay =
         RedisRelay::new(url.expose(), redis.prefix.as_str()).context("redis.url")?.with_bounds(bounds);
     if let Some(id) = &settings.node.id {
         relay = relay.named(id.as_str());
     }
-    Ok(Arc::new(ResilientLayer::with_bounds(Arc::new(relay), Mode::Redis, redis.deadline, bounds)))
+    let state = State::in_redis(&relay, redis.deadline);
+    Ok((Arc::new(ResilientLayer::with_bounds(Arc::new(relay), Mode::Redis, redis.deadline, bounds)), state))
 }
 
 #[cfg(test)]
@@ -32,7 +37,7 @@ mod tests {
     async fn a_layer_keeps_as_much_as_the_settings_say() {
         let mut settings = Settings::default();
         settings.history.bounds.history.messages = 100;
-        let layer = layer(&settings).unwrap();
+        let (layer, _) = layer(&settings).unwrap();
         let lobby: GroupName = "lobby".parse().unwrap();
         for _ in 0..150 {
             let message = Message::frame(MessageId::random(), "{}");

@@ -6,7 +6,7 @@
 //!
 //! is the way of a message, and the order in which the modules are best read. [`Hub::builder`] puts a hub together from
 //! a [channel layer](channel_layer), a [`Gate`] that says who clients are, and [`Consumer`]s that say what they can do.
-//! The binary `palabre` is [`cli::main`]: a hub with guests and a [chat].
+//! The binary `palabre` is [`cli::main`]: a hub with guests and a [chat], which keeps some [values](state) beside the histories.
 
 pub mod cli;
 pub mod config;
@@ -22,6 +22,7 @@ mod pool;
 pub mod position;
 mod socket;
 mod standing;
+pub mod state;
 mod worker;
 
 pub mod chat;

@@ -4,6 +4,7 @@ mod amend;
 mod crowd;
 mod elsewhere;
 mod history;
+mod marks;
 mod resume;
 mod typing;
 

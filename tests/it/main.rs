@@ -10,4 +10,5 @@ mod flood;
 mod hostile;
 mod http;
 mod layer;
+mod state;
 mod tidy;

@@ -25,6 +25,11 @@ impl Keys {
         ["m", "s", "i0", "i1"].map(|part| format!("{}:{{{group}}}:{part}", self.prefix))
     }
 
+    /// A key beside a group's history, for values that somebody keeps there: it has the life of the history.
+    pub(crate) fn beside(&self, group: &GroupName, name: &str) -> String {
+        format!("{}:{{{group}}}:{name}", self.prefix)
+    }
+
     /// The pub/sub channel of a group.
     pub(crate) fn channel(&self, group: &GroupName) -> String {
         format!("{}:{{{group}}}", self.prefix)

@@ -5,6 +5,7 @@
 //! files, `history` reads streams, `subscriber` what is pushed, `link` watches over both connections,
 //! `census` knows who else is there.
 
+mod beside;
 mod census;
 mod history;
 mod keys;
@@ -22,6 +23,7 @@ use crate::{
     relay::{Answered, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
     report::Census,
 };
+pub use beside::{Beside, Reply, Script};
 use futures_util::FutureExt;
 use history::History;
 use keys::Keys;
@@ -96,6 +98,18 @@ impl RedisRelay {
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread.count()
+    }
+
+    /// Where scripts run over values beside the histories, on whichever link the relay has; an answer takes `deadline` at
+    /// most.
+    #[must_use]
+    pub fn beside(&self, deadline: Duration) -> Beside {
+        Beside {
+            present: Arc::clone(&self.present),
+            keys: self.keys.clone(),
+            age: self.bounds.history.age,
+            deadline,
+        }
     }
 
     fn connections(&self) -> Result<Connections, LinkError> {

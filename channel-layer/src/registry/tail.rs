@@ -4,6 +4,7 @@
 //! it cannot answer is read from the backend. Offsets rise; they may jump where the history dropped an entry.
 
 use crate::{
+    amend::Amendment,
     bounds::{Bounds, Kept},
     delivery::Posted,
     history::{GAP_MESSAGES_MAX, GapReason, Lineage, Page, Recovered, Span},
@@ -127,6 +128,14 @@ impl Tail {
     /// The newest version of a message, if it is here.
     pub(crate) fn newest(&self, id: MessageId) -> Option<&Arc<Posted>> {
         self.index_of(id).map(|index| &self.entries[index].1)
+    }
+
+    /// Whether a message is here, and was not deleted.
+    pub(crate) fn holds(&self, id: MessageId) -> bool {
+        let is_deleted = |posted: &Posted| {
+            posted.version.as_ref().is_some_and(|version| version.amendment == Amendment::Delete)
+        };
+        self.newest(id).is_some_and(|posted| !is_deleted(posted))
     }
 
     fn index_of(&self, id: MessageId) -> Option<usize> {

@@ -14,8 +14,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use palabre_protocol::{
-    Delete, Edit, ErrorCode, Hello, History, Join, Leave, Limits, Position, Refusal, Rejected, Request, Send,
-    Typing, decode, payload,
+    Delete, Edit, ErrorCode, Hello, History, Join, Leave, Limits, Position, React, Read, Refusal, Rejected,
+    Request, Send, Typing, decode, payload,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -116,6 +116,8 @@ fn understand(request: &Request) -> Result<(), Refusal> {
         "chat.send" => request.body::<Send<'_>>()?.check(&limits),
         "chat.edit" => request.body::<Edit<'_>>()?.check(&limits),
         "chat.delete" => request.body::<Delete>().map(drop),
+        "chat.react" => request.body::<React>().map(drop),
+        "chat.read" => request.body::<Read>().map(drop),
         "chat.typing" => request.body::<Typing>().map(drop),
         "history" => request.answer_to().and_then(|_| request.body::<History>()?.check()).map(drop),
         "ping" | "pong" => Ok(()),

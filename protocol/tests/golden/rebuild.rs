@@ -4,9 +4,9 @@
 
 use bytes::Bytes;
 use palabre_protocol::{
-    Ack, CaughtUp, ChatMessage, ChatTyping, Deleted, Drain, Edited, ErrorCode, ErrorFrame, Gap, Item, Layer,
-    Left, Limits, Outcome, Ping, Placing, Pong, Position, RateLimited, Settled, Snapshot, User, Welcome,
-    encode, history, joined, payload, place, resync,
+    Ack, CaughtUp, ChatMessage, ChatReactions, ChatTyping, Counts, Deleted, Done, Drain, Edited, ErrorCode,
+    ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping, Placing, Pong, Position, RateLimited, Settled,
+    Snapshot, User, Welcome, encode, history, joined, payload, place, resync,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -36,6 +36,13 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
             resync(text(&frame["group"]), text(&frame["reason"]), position(&frame["position"]), &snapshot)
         }
         "left" => encode(&Left { reference: reference.unwrap(), group: text(&frame["group"]) }),
+        "ack" if frame.get("position").is_none() => encode(&Done {
+            reference: reference.unwrap(),
+            group: text(&frame["group"]),
+            id: frame.get("id").map(id),
+            read: position(&frame["read"]),
+            scope: text(&frame["scope"]),
+        }),
         "ack" => Ack {
             reference: reference.unwrap(),
             group: text(&frame["group"]),
@@ -45,15 +52,12 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
         }
         .encode(),
         "chat.message" => rebuild_message(frame),
-        "chat.typing" => {
-            let placing = Placing {
-                group: text(&frame["group"]),
-                id: id(&frame["id"]),
-                position: position(&frame["position"]),
-                was: &[],
-                edited: None,
-            };
-            place(&placing, &ChatTyping { user: user(&frame["user"]) }.payload())
+        "chat.typing" => ephemeral(frame, &ChatTyping { user: user(&frame["user"]) }.payload()),
+        "chat.reactions" => {
+            let counts = frame["counts"].as_object().unwrap().iter();
+            let counts: Vec<_> = counts.map(|(kind, count)| (kind.clone(), number(count))).collect();
+            let news = ChatReactions { counts: Counts(&counts), rev: number(&frame["rev"]) };
+            ephemeral(frame, &news.payload())
         }
         "history" => {
             let messages = messages(&frame["messages"]);
@@ -80,6 +84,17 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
         "error" => rebuild_error(frame),
         other => panic!("no type here writes `{other}`"),
     }
+}
+
+fn ephemeral(frame: &Value, payload: &[u8]) -> Bytes {
+    let placing = Placing {
+        group: text(&frame["group"]),
+        id: id(&frame["id"]),
+        position: position(&frame["position"]),
+        was: &[],
+        edited: None,
+    };
+    place(&placing, payload)
 }
 
 fn rebuild_joined(frame: &Value) -> Bytes {

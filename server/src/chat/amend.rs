@@ -4,12 +4,16 @@
 //! that is, in the same step in which it takes effect.
 
 use crate::{
-    chat::post::{Named, answer, digest, id, now_ms, owner, user},
+    chat::{
+        chats::Chats,
+        post::{Named, answer, digest, id, now_ms, owner, user},
+    },
     consumer::{Context, Outcome},
     position::from_wire,
 };
 use channel_layer::{Amendment, Message, MessageId};
 use palabre_protocol::{ChatMessage, Delete, Deleted, Edit, Limits, Request};
+use std::sync::Arc;
 
 pub(super) fn edit(request: &Request, limits: &Limits, cx: &Context) -> Outcome {
     let asked: Edit<'_> = request.body()?;
@@ -37,7 +41,7 @@ pub(super) fn edit(request: &Request, limits: &Limits, cx: &Context) -> Outcome 
     })
 }
 
-pub(super) fn delete(request: &Request, cx: &Context) -> Outcome {
+pub(super) fn delete(request: &Request, chats: Option<&Arc<Chats>>, cx: &Context) -> Outcome {
     let asked: Delete = request.body()?;
     refusing(request, &asked.group, cx, || {
         let group = cx.member_of(&asked.group)?;
@@ -49,6 +53,10 @@ pub(super) fn delete(request: &Request, cx: &Context) -> Outcome {
             .with_digest(digest(&[request.kind(), &target.to_string()]))
             .with_floor(floor);
         let sent = cx.amend(&group, target, message, Amendment::Delete);
+        let sent = match chats {
+            Some(chats) => chats.forgetting(&group, target, sent),
+            None => sent,
+        };
         answer(request, &group, sent, Named::As(target), cx)
     })
 }

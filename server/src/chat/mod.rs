@@ -1,11 +1,21 @@
 //! The chat: a consumer like any other, which sends what people write to the groups that they are in.
+//!
+//! What people write are messages, kept and ordered by the layer: `post` sends, `amend` edits and deletes. Beside them stand
+//! `marks`, reactions and read positions, in values that all `chats` of a hub share. `typing` is kept nowhere.
 
 mod amend;
+mod chats;
+mod marks;
 mod post;
 mod typing;
 
+pub use chats::Chats;
+
 use crate::consumer::{Consumer, Context, Failure, Outcome};
+use channel_layer::{GroupName, Page};
 use palabre_protocol::{Limits, Request};
+use serde_json::value::RawValue;
+use std::sync::Arc;
 use typing::Typist;
 
 /// What the chat's words begin with.
@@ -15,25 +25,47 @@ pub const PREFIX: &str = "chat.";
 #[derive(Debug)]
 pub struct Chat {
     limits: Limits,
+    /// What stands beside the messages, if something does.
+    chats: Option<Arc<Chats>>,
     typist: Typist,
 }
 
 impl Chat {
-    /// A chat within these limits.
+    /// A chat of messages alone: its reactions and read positions are `unknown_type`.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, typist: Typist::default() }
+        Self { limits, chats: None, typist: Typist::default() }
+    }
+
+    /// One with reactions and read positions.
+    #[must_use]
+    pub fn sharing(self, chats: &Arc<Chats>) -> Self {
+        Self { chats: Some(Arc::clone(chats)), ..self }
     }
 }
 
 impl Consumer for Chat {
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
-        match request.kind() {
-            "chat.send" => post::send(&request, &self.limits, cx),
-            "chat.edit" => amend::edit(&request, &self.limits, cx),
-            "chat.delete" => amend::delete(&request, cx),
-            "chat.typing" => self.typist.typing(&request, cx),
+        match (request.kind(), &self.chats) {
+            ("chat.send", _) => post::send(&request, &self.limits, cx),
+            ("chat.edit", _) => amend::edit(&request, &self.limits, cx),
+            ("chat.delete", chats) => amend::delete(&request, chats.as_ref(), cx),
+            ("chat.typing", _) => self.typist.typing(&request, cx),
+            ("chat.react", Some(chats)) => marks::react(&request, chats, cx),
+            ("chat.read", Some(chats)) => marks::read(&request, chats, cx),
             _ => Err(Failure(request.unknown_type())),
+        }
+    }
+
+    async fn joining(
+        &mut self,
+        group: &GroupName,
+        page: &Page,
+        cx: &Context,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
+        match &self.chats {
+            Some(chats) => Ok(marks::slot(group, page, chats, cx).await),
+            None => Ok(None),
         }
     }
 }

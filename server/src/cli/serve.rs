@@ -1,7 +1,7 @@
 //! `palabre serve`: from settings to a running hub, until a signal ends it.
 
 use crate::{
-    chat::{self, Chat},
+    chat::{self, Chat, Chats},
     cli::{notify, signals::Signals},
     config::{self, Flags, Loaded, LogFormat, environment},
     descriptors,
@@ -15,7 +15,7 @@ use crate::{
 use anyhow::Context;
 use axum::Router;
 use palabre_protocol::Limits;
-use std::{env, io, io::Write, net::TcpListener, pin::pin, process::ExitCode};
+use std::{env, io, io::Write, net::TcpListener, pin::pin, process::ExitCode, sync::Arc};
 
 /// Where WebSockets are.
 const SOCKET_PATH: &str = "/ws";
@@ -40,12 +40,14 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     descriptors::raise();
     let plan = &settings.drain;
     let plan = DrainPlan { delay: plan.delay, window: plan.window, rate: plan.rate, timeout: plan.timeout };
-    let hub = Hub::builder(layers::layer(&settings)?)
+    let (layer, state) = layers::layer(&settings)?;
+    let chats = Chats::new(Arc::clone(&layer), state);
+    let hub = Hub::builder(layer)
         .server(settings.server.clone())
         .drain_plan(plan)
         .rates(settings.limits)
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
-        .mount(chat::PREFIX, move |_| Chat::new(limits))
+        .mount(chat::PREFIX, move |_| Chat::new(limits).sharing(&chats))
         .start()?;
     let (node, id) = (hub.node(), settings.node.id.as_ref().map(tracing::field::display));
     tracing::info!(event = "hub.started", node, id, version = env!("CARGO_PKG_VERSION"), "the hub is up");

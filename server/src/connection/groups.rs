@@ -75,7 +75,7 @@ impl Member {
         let mut slots: Vec<(String, Box<RawValue>)> = Vec::new();
         if resumes != Resumes::Recovered {
             for (name, consumer) in self.consumers.iter_mut() {
-                match in_time(consumer.joining(&group, &self.cx)).await? {
+                match in_time(consumer.joining(&group, read.recovered.page(), &self.cx)).await? {
                     Ok(Some(slot)) => slots.push((name.to_owned(), slot)),
                     Ok(None) => {}
                     Err(failure) => return Ok(Err(failure)),
@@ -85,7 +85,8 @@ impl Member {
         let slots: Vec<_> = slots.iter().map(|(name, slot)| (name.as_str(), slot.clone())).collect();
         let keep = if resumes == Resumes::Recovered { Keep::Oldest } else { Keep::Newest };
         let messages_max = if resumes == Resumes::Recovered { RESUME_MAX } else { SNAPSHOT_MAX };
-        let texts = read.texts(keep, messages_max);
+        let slots_bytes = slots.iter().map(|(_, slot)| slot.get().len()).sum();
+        let texts = read.texts(keep, messages_max, slots_bytes);
         let (messages, more) = (&*texts.texts, texts.is_cut || read.recovered.page().more);
         let snapshot = Snapshot { messages, more, slots: &slots };
         let outcome = match resumes {

@@ -43,7 +43,7 @@ impl Member {
                 return Err(Refusal::new(ErrorCode::NotFound, message).into());
             }
         };
-        let texts = texts(&page, keep, limit);
+        let texts = texts(&page, keep, limit, 0);
         let next = texts.edge.filter(|_| texts.is_cut || page.more).map(on_wire);
         Ok(history(reference, group.as_str(), &texts.texts, next))
     }

@@ -55,11 +55,12 @@ impl Joined {
     /// the 256 KiB of a snapshot.
     #[must_use]
     pub fn messages(&self) -> Texts {
-        self.texts(Keep::Newest, usize::MAX)
+        self.texts(Keep::Newest, usize::MAX, 0)
     }
 
-    pub(crate) fn texts(&self, keep: Keep, messages_max: usize) -> Texts {
-        texts::texts(self.recovered.page(), keep, messages_max)
+    /// At most `messages_max` texts, beside `other_bytes` of the same frame.
+    pub(crate) fn texts(&self, keep: Keep, messages_max: usize, other_bytes: usize) -> Texts {
+        texts::texts(self.recovered.page(), keep, messages_max, other_bytes)
     }
 
     /// Makes the client a member: it gets `snapshot`, then everything newer than what was read.

@@ -13,7 +13,7 @@ pub use context::Context;
 pub use gate::{Gate, Identity};
 pub use joined::Joined;
 
-use channel_layer::{GroupName, Posted};
+use channel_layer::{GroupName, Page, Posted};
 use palabre_protocol::{CloseCode, ErrorCode, Refusal, Request};
 use serde_json::value::RawValue;
 
@@ -83,9 +83,15 @@ pub trait Consumer: 'static {
         let _ = (why, cx);
     }
 
-    /// This consumer's slot in the snapshot of somebody who joins `group`, named by its prefix.
-    async fn joining(&mut self, group: &GroupName, cx: &Context) -> Result<Option<Box<RawValue>>, Failure> {
-        let _ = (group, cx);
+    /// This consumer's slot in the snapshot of somebody who joins `group` and is given `page` of its history, named by its
+    /// prefix.
+    async fn joining(
+        &mut self,
+        group: &GroupName,
+        page: &Page,
+        cx: &Context,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
+        let _ = (group, page, cx);
         Ok(None)
     }
 }

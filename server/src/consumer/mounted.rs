@@ -4,7 +4,7 @@ use crate::{
     consumer::{Consumer, Context, Failure, Outcome},
     listen::handshake::Handshake,
 };
-use channel_layer::{GroupName, Posted};
+use channel_layer::{GroupName, Page, Posted};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, Request};
 use serde_json::value::RawValue;
@@ -19,6 +19,7 @@ pub(crate) trait AnyConsumer {
     fn joining<'a>(
         &'a mut self,
         group: &'a GroupName,
+        page: &'a Page,
         cx: &'a Context,
     ) -> LocalBoxFuture<'a, Result<Option<Box<RawValue>>, Failure>>;
 }
@@ -43,9 +44,10 @@ impl<C: Consumer> AnyConsumer for C {
     fn joining<'a>(
         &'a mut self,
         group: &'a GroupName,
+        page: &'a Page,
         cx: &'a Context,
     ) -> LocalBoxFuture<'a, Result<Option<Box<RawValue>>, Failure>> {
-        Consumer::joining(self, group, cx).boxed_local()
+        Consumer::joining(self, group, page, cx).boxed_local()
     }
 }
 

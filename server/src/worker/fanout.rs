@@ -199,7 +199,7 @@ pub(super) fn settled(group: &GroupName, id: MessageId, position: Position) -> B
 }
 
 pub(super) fn resync(group: &GroupName, reason: &str, page: &channel_layer::Page) -> Bytes {
-    let Texts { texts, is_cut, .. } = texts(page, Keep::Newest, SNAPSHOT_MAX);
+    let Texts { texts, is_cut, .. } = texts(page, Keep::Newest, SNAPSHOT_MAX, 0);
     let snapshot = Snapshot { messages: &texts, more: is_cut || page.more, slots: &[] };
     palabre_protocol::resync(group.as_str(), reason, Some(on_wire(page.head)), &snapshot)
 }

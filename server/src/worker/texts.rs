@@ -32,10 +32,10 @@ pub(crate) enum Keep {
     Newest,
 }
 
-/// The JSON texts of a page's messages for screens, at most `messages_max`.
-pub(crate) fn texts(page: &Page, keep: Keep, messages_max: usize) -> Texts {
+/// The JSON texts of a page's messages for screens, at most `messages_max`, in a frame that has `other_bytes` besides.
+pub(crate) fn texts(page: &Page, keep: Keep, messages_max: usize, other_bytes: usize) -> Texts {
     let mut taken = Texts { texts: Vec::new(), is_cut: false, edge: None };
-    let mut bytes = 0;
+    let mut bytes = other_bytes;
     let mut take = |posted: &Arc<Posted>| {
         if let Body::Frame(_) = posted.body {
             let mut text = palabre_protocol::payload(&rendered(posted));
@@ -84,7 +84,7 @@ mod tests {
 
     /// The offsets that are shown, whether some were left out, and where.
     fn shown(sizes: &[usize], keep: Keep, messages_max: usize) -> (Vec<u64>, bool, Option<u64>) {
-        let Texts { texts, is_cut, edge } = texts(&page(sizes), keep, messages_max);
+        let Texts { texts, is_cut, edge } = texts(&page(sizes), keep, messages_max, 0);
         assert!(texts.iter().map(Bytes::len).sum::<usize>() < 256 << 10);
         let offset = |text: &Bytes| {
             let text: serde_json::Value = serde_json::from_slice(text).unwrap();
@@ -107,7 +107,7 @@ mod tests {
     fn what_is_not_for_screens_and_what_is_too_large_is_passed() {
         assert_eq!(shown(&[9, 0, 0], Keep::Oldest, 1), (vec![1], false, Some(3)));
         assert_eq!(shown(&[300 << 10, 9], Keep::Oldest, 9), (vec![1, 2], false, Some(2)));
-        let texts = texts(&page(&[300 << 10]), Keep::Newest, 9).texts;
+        let texts = texts(&page(&[300 << 10]), Keep::Newest, 9, 0).texts;
         assert!(texts[0].ends_with(br#""type":"unreadable"}"#), "{texts:?}");
     }
 }

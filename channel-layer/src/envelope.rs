@@ -39,6 +39,9 @@ const FIXED_BYTES: usize = 20;
 /// of its own.
 pub(crate) const FILLED_IN: Range<usize> = 51..91;
 
+/// The longest kind that is read: what is read may have to be written again, beside other fields in a header of 64 KiB.
+const KIND_BYTES_MAX: usize = 1_024;
+
 /// The largest envelope that is read.
 pub(crate) const ENVELOPE_BYTES_MAX: usize = 1 << 20;
 
@@ -131,6 +134,7 @@ pub(crate) fn decode(mut bytes: Bytes) -> Result<Decoded, Malformed> {
         let mut value = header.split_to(length);
         match tag {
             TAG_EXCEPT => except = Some(text(&value)?.parse().map_err(|_| Malformed)?),
+            TAG_EVENT_KIND if length > KIND_BYTES_MAX => return Err(Malformed),
             TAG_EVENT_KIND => event_kind = Some(text(&value)?.to_owned()),
             TAG_OWNER => owner = Some(Owner::from_u64(value.try_get_u64().map_err(|_| Malformed)?)),
             TAG_AMENDS => version = Some(amended(value)?),

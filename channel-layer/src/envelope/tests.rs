@@ -147,3 +147,33 @@ fn what_this_build_adds_stands_where_the_first_one_passes_over_it() {
         assert_eq!((known, header.len()), (vec![TAG_EXCEPT], 0), "{name}");
     }
 }
+
+/// Enough for a second or two in a build without optimization.
+const INPUTS: u64 = 60_000;
+
+#[test]
+fn whatever_stands_in_the_backend_is_read_or_passed_over() {
+    let names =
+        |file: &'static str| file.lines().filter_map(move |line| Some((file, line.split_once(' ')?.0)));
+    let corpus: Vec<_> =
+        names(FIRST).chain(names(AMEND)).map(|(file, name)| golden(file, name).to_vec()).collect();
+    let mut taken = 0;
+    palabre_fuzz::each(&corpus, INPUTS, |bytes| {
+        let Ok(Decoded { message, .. }) = decode(Bytes::copy_from_slice(bytes)) else { return };
+        taken += 1;
+        // What was taken is a message like any other: another node is given the same.
+        assert!(same(&decode(encode(&message)).unwrap().message, &message));
+    });
+    assert!(taken > INPUTS / 100, "only {taken} inputs were envelopes: the mutations are too wild");
+}
+
+#[test]
+fn a_kind_that_no_envelope_could_carry_on_is_malformed() {
+    let mut bytes = encode(&Message::event(id(), "chat.kick", "")).to_vec();
+    bytes.truncate(FIXED_BYTES);
+    bytes[FIXED_BYTES - 2..].copy_from_slice(&u16::MAX.to_be_bytes());
+    bytes.push(TAG_EVENT_KIND);
+    bytes.extend((u16::MAX - 3).to_be_bytes());
+    bytes.resize(FIXED_BYTES + usize::from(u16::MAX), b'k');
+    assert_eq!(decode(bytes.into()).err(), Some(Malformed));
+}

@@ -334,4 +334,66 @@ mod tests {
             }
         }
     }
+
+    /// Enough for a second or two in a build without optimization.
+    const INPUTS: u64 = 20_000;
+
+    /// Frames as clients send them, under a mask of zeros, and some that break a rule.
+    fn corpus() -> Vec<Vec<u8>> {
+        let frame = |first: u8, payload: &[u8]| {
+            let length = u8::try_from(payload.len()).unwrap();
+            [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat()
+        };
+        let ping = br#"{"type":"ping"}"#;
+        vec![
+            frame(0x81, ping),
+            frame(0x82, &[0, 1, 2]),
+            frame(0x89, b"ping"),
+            frame(0x8a, b""),
+            frame(0x88, b"\x03\xe8bye"),
+            [frame(0x01, &ping[..4]), frame(0x89, b"between"), frame(0x00, b""), frame(0x80, &ping[4..])]
+                .concat(),
+            [frame(0x81, "\u{1f333}".as_bytes()), frame(0x81, b"\xff")].concat(),
+            [&[0x81, 0xfe, 0, 126, 0, 0, 0, 0][..], &[b' '; 126]].concat(),
+            vec![0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+            vec![0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+            endless(600),
+        ]
+    }
+
+    #[tokio::test]
+    async fn whatever_bytes_come_are_messages_or_an_end() {
+        let (worker, socket, _client) = sent(b"").await;
+        let (mut messages, mut ends) = (0_u64, 0_u64);
+        palabre_fuzz::each(&corpus(), INPUTS, |bytes| {
+            let mut wire = Wire::new(Bytes::copy_from_slice(bytes), 4 << 10);
+            // Each turn takes a byte or more, each message two or more.
+            for _ in 0..2 * bytes.len() + 2 {
+                wire.begin_turn();
+                match wire.read(&worker, &socket) {
+                    Frame::Nothing if wire.is_spent() => {}
+                    Frame::Nothing => {
+                        assert_eq!(wire.context.is_some(), !wire.broken && !wire.is_at_rest());
+                        return;
+                    }
+                    Frame::Text(text) => {
+                        assert!(text.len() <= 4 << 10);
+                        messages += 1;
+                    }
+                    Frame::Binary(_) | Frame::Control => messages += 1,
+                    Frame::Broken(code) => {
+                        let codes = [CloseCode::Protocol, CloseCode::InvalidUtf8, CloseCode::TooBig];
+                        assert!(codes.contains(&code), "{code:?}");
+                        ends += 1;
+                    }
+                    Frame::End(_) => {
+                        ends += 1;
+                        return;
+                    }
+                }
+            }
+            panic!("it goes round in circles");
+        });
+        assert!(messages > INPUTS / 10 && ends > INPUTS / 10, "{messages} messages, {ends} ends");
+    }
 }

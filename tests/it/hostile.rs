@@ -3,10 +3,11 @@
 //! The files below are tables and the stories that need more than a row. What they have in common is here: a hub that says
 //! how its connections ended, and clients who see that nothing is wrong.
 
-mod bystanders;
 mod frames;
 mod greedy;
 mod memory;
+mod names;
+mod requests;
 mod slow;
 
 use std::net::SocketAddr;

@@ -8,8 +8,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::Client;
 
-/// Between two things that are said: often enough to notice, and the processor is left to the test.
-const TALK_EVERY: Duration = Duration::from_millis(10);
+/// Between two things that are said: often enough to notice, and no more than a hub takes with the limits that it has of
+/// itself.
+const TALK_EVERY: Duration = Duration::from_millis(30);
 
 /// Two people in a group of theirs.
 struct Talk {

@@ -1,9 +1,8 @@
 //! Bytes that are no WebSocket, a row each with the code that closes the connection.
 
+use palabre_tests::bystander::undisturbed;
 use palabre_tests::raw::{CLOSE, PING, PONG, TEXT, frame};
 use palabre_tests::{HubProcess, RawClient};
-
-use super::bystanders::undisturbed;
 
 /// The first byte of a text that goes on, of a piece that goes on, and of the last piece.
 const BEGUN: u8 = 0x01;

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use palabre_tests::bystander::undisturbed;
 use palabre_tests::machine::{DEADLINE, until};
 use palabre_tests::raw::{CLOSE, PING, PONG, TEXT, frame, take};
 use palabre_tests::{Client, HubProcess, RawClient};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-
-use super::bystanders::undisturbed;
 
 const FLOOD: u16 = 4503;
 

@@ -4,6 +4,8 @@
 //! arrive together are put together, as far as the load allows: people of one group often do, and a message whose
 //! members all sit on one worker wakes one thread.
 
+mod watchdog;
+
 use crate::{
     connection::Doors,
     listen::{
@@ -34,6 +36,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep,
 };
+use watchdog::Watchdog;
 
 /// Connections that may wait for their worker.
 const ARRIVALS_MAX: usize = 1_024;
@@ -58,6 +61,7 @@ pub(crate) struct Pool {
     current: AtomicUsize,
     /// Over how long the clients leave, once they do.
     drain: watch::Sender<Option<Duration>>,
+    _watchdog: Watchdog,
 }
 
 struct Entrance {
@@ -118,8 +122,10 @@ impl Pool {
             let ended = std::sync::Mutex::new(Some(ended));
             Ok(Entrance { arrivals, load: Arc::default(), tally, ended })
         };
-        let workers = (0..count).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { workers, current: AtomicUsize::new(0), drain })
+        let workers = (0..count).map(start).collect::<io::Result<Vec<_>>>()?;
+        let tallies = workers.iter().map(|worker: &Entrance| Arc::clone(&worker.tally)).collect();
+        let watchdog = Watchdog::start(tallies, draining)?;
+        Ok(Self { workers, current: AtomicUsize::new(0), drain, _watchdog: watchdog })
     }
 
     /// Waits until some worker takes connections. Cancel safe.

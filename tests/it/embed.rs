@@ -2,6 +2,8 @@
 
 mod amended;
 
+mod log;
+
 use channel_layer::{ChannelLayer, MemoryLayer};
 use palabre::{
     Consumer, Context, DrainPlan, Drained, Hub, Outcome,

@@ -76,6 +76,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The task's own way out was cut off.
+            tracing::error!(event = "consumer.panicked", "a handler panicked; its connection is closed");
             self.worker.push_close(&self.socket, CloseCode::Internal);
             self.worker.tally.closed(CloseCode::Internal);
         }

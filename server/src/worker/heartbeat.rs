@@ -31,6 +31,7 @@ impl Worker {
         self.expect_hello(now);
         self.expect_ends(now);
         let beat = self.beat.replace(self.beat.get() + 1);
+        self.tally.seconds.set(beat as u64 + 1);
         let ping = palabre_protocol::encode(&Ping);
         let sockets = self.sockets.borrow();
         for place in (beat % STRIDE..sockets.capacity()).step_by(STRIDE) {

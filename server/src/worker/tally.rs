@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) took: [Count; BUCKETS_MS.len() + 1],
     /// How long they took together, in microseconds.
     pub(crate) took_us: Count,
+    /// Seconds that it has turned: one that stands still is held by a handler.
+    pub(crate) seconds: Count,
 }
 
 /// A number with one writer.

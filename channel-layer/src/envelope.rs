@@ -17,7 +17,7 @@
 use crate::{
     amend::{Amendment, Owner, Version},
     delivery::Posted,
-    message::{Body, Message, MessageId},
+    message::{Body, KIND_BYTES_MAX, Message, MessageId},
     name::GroupName,
     position::{Epoch, Position},
 };
@@ -38,9 +38,6 @@ const FIXED_BYTES: usize = 20;
 /// Where an amendment's envelope has what its backend fills in: after what is fixed, the owner's field, and the beginning
 /// of its own.
 pub(crate) const FILLED_IN: Range<usize> = 51..91;
-
-/// The longest kind that is read: what is read may have to be written again, beside other fields in a header of 64 KiB.
-const KIND_BYTES_MAX: usize = 1_024;
 
 /// The largest envelope that is read.
 pub(crate) const ENVELOPE_BYTES_MAX: usize = 1 << 20;

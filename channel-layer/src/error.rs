@@ -15,7 +15,8 @@ pub enum Error {
     /// A queue of this node is full; nothing was done.
     #[error("the channel layer is overloaded")]
     Overloaded,
-    /// The message's body is over [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX).
+    /// The message's body is over [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX), or its kind over
+    /// [`KIND_BYTES_MAX`](crate::KIND_BYTES_MAX).
     #[error("the message is too large")]
     TooLarge,
     /// Another message has this id.

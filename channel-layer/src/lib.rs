@@ -53,7 +53,7 @@ pub use history::{GapReason, Lineage, Page, PastEpoch, Recovered, Span};
 pub use layer::{Answer, ChannelLayer, Sent};
 pub use mailbox::{Mailbox, Received};
 pub use memory::MemoryLayer;
-pub use message::{BODY_BYTES_MAX, Body, Message, MessageId, Retention};
+pub use message::{BODY_BYTES_MAX, Body, KIND_BYTES_MAX, Message, MessageId, Retention};
 pub use name::{ChannelName, GroupName, NAME_CHARS_MAX, NameError};
 pub use position::{Epoch, Position, Scope};
 pub use relay::{Answered, Chain, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict};

@@ -55,6 +55,9 @@ impl fmt::Debug for MessageId {
 /// The largest body. What is larger than this is a file, not a message.
 pub const BODY_BYTES_MAX: usize = 512 << 10;
 
+/// The longest kind of an event. Between nodes it stands beside other fields in a header of at most 64 KiB.
+pub const KIND_BYTES_MAX: usize = 1 << 10;
+
 /// Opaque to the layer. Which of the two it is, the sender chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
@@ -62,7 +65,7 @@ pub enum Body {
     Frame(Bytes),
     /// For consumers: handed to every member's consumer, never to a screen.
     Event {
-        /// Which consumer it is for, and what it means to it.
+        /// Which consumer it is for, and what it means to it; at most [`KIND_BYTES_MAX`].
         kind: Arc<str>,
         /// What the consumer reads.
         data: Bytes,
@@ -148,7 +151,9 @@ impl Message {
     ///
     /// [`Error::TooLarge`].
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.body.data().len() > BODY_BYTES_MAX { Err(Error::TooLarge) } else { Ok(()) }
+        let is_kind_long = matches!(&self.body, Body::Event { kind, .. } if kind.len() > KIND_BYTES_MAX);
+        let is_too_large = is_kind_long || self.body.data().len() > BODY_BYTES_MAX;
+        if is_too_large { Err(Error::TooLarge) } else { Ok(()) }
     }
 
     /// A repeat, or a first try whose sender had `floor`.

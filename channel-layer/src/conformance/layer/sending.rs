@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     history::Span,
     mailbox::Received,
-    message::{BODY_BYTES_MAX, Message, Retention},
+    message::{BODY_BYTES_MAX, KIND_BYTES_MAX, Message, Retention},
     position::Scope,
 };
 use tokio_util::task::TaskTracker;
@@ -183,6 +183,8 @@ pub(super) async fn what_is_too_large_goes_nowhere(fixture: &dyn Fixture) {
     S8.refused(&node, &lobby, of(BODY_BYTES_MAX + 1), Error::TooLarge).await;
     let direct = node.send(member.channel().clone(), of(BODY_BYTES_MAX + 1)).await;
     S8.same("a direct message", direct, Err(Error::TooLarge));
+    let long_kind = Message::event(id(1), "k".repeat(KIND_BYTES_MAX + 1), "");
+    S8.refused(&node, &lobby, long_kind, Error::TooLarge).await;
     let largest = of(BODY_BYTES_MAX);
     let sent = node.group_send(lobby.clone(), largest.clone(), Retention::Kept);
     let sent = S8.ok("a message at the limit", S8.in_time("an answer", sent).await);

@@ -3,6 +3,7 @@
 use crate::{
     amend::{Owner, Version},
     history::{GapReason, Page},
+    member::Attendance,
     message::{Body, Message, MessageId},
     name::{ChannelName, GroupName},
     position::Position,
@@ -33,6 +34,8 @@ pub enum Delivery {
         /// The last of the history, which what follows joins on to.
         page: Page,
     },
+    /// Members have come or gone. Ephemeral: a reader that lost one asks for the roster.
+    Presence(Arc<Attendance>),
     /// A message to an address behind this mailbox.
     Direct {
         /// The address, of which the owner reads [`ChannelName::local`].

@@ -8,11 +8,12 @@ use crate::{
     message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
     position::{Position, Scope},
+    presence::Presence,
     report::Report,
     state::LayerState,
 };
 use futures_util::future::BoxFuture;
-use std::fmt;
+use std::{fmt, sync::Arc};
 use tokio::sync::watch;
 
 /// An answer that borrows nothing: it can be kept, awaited elsewhere, or dropped without undoing the call.
@@ -91,6 +92,9 @@ pub trait ChannelLayer: Send + Sync + fmt::Debug + 'static {
     ///
     /// [`Unavailable`](crate::Error::Unavailable) when it is not on this node and the backend is away.
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered>;
+
+    /// Who is in which group.
+    fn presence(&self) -> Arc<dyn Presence>;
 
     /// How the layer is. A change is seen by every receiver.
     fn status(&self) -> watch::Receiver<LayerState>;

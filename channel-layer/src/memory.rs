@@ -3,6 +3,8 @@
 //! A hub that needs one node needs nothing else. Everything happens at the call, under one lock a group, so the
 //! order of the calls is the order of the history.
 
+mod presence;
+
 use crate::{
     amend::{Amendment, Amends, Version},
     bounds::Bounds,
@@ -14,6 +16,7 @@ use crate::{
     message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
     position::{Epoch, Position, Scope},
+    presence::{Presence, PresenceRules},
     registry::{
         Group, Registry,
         tail::{Before, Tail, TailBounds, TailRead},
@@ -22,6 +25,7 @@ use crate::{
     state::{Health, LayerState, Mode},
 };
 use futures_util::future::{FutureExt, ready};
+use presence::LocalPresence;
 use std::{
     sync::{
         Arc,
@@ -37,6 +41,7 @@ pub struct MemoryLayer {
     registry: Arc<Registry>,
     bounds: TailBounds,
     status: watch::Sender<LayerState>,
+    presence: Arc<LocalPresence>,
     closed: AtomicBool,
 }
 
@@ -50,9 +55,18 @@ impl MemoryLayer {
     /// A layer with no groups, which keeps this much of those that come; `tail` is nothing to it.
     #[must_use]
     pub fn with_bounds(bounds: Bounds) -> Self {
+        Self::with_presence(bounds, PresenceRules::default())
+    }
+
+    /// The same, with presence by these rules. What has changed is told by a task on the runtime that this is called on,
+    /// or else on that of the first who enters a group.
+    #[must_use]
+    pub fn with_presence(bounds: Bounds, rules: PresenceRules) -> Self {
         let bounds = bounds.fitted();
+        let registry = Registry::new(bounds.node_bytes);
         Self {
-            registry: Registry::new(bounds.node_bytes),
+            presence: Arc::new(LocalPresence::new(Arc::clone(&registry), rules)),
+            registry,
             bounds: TailBounds::of_history(&bounds),
             status: watch::Sender::new(LayerState::now(Mode::Memory, Health::Healthy)),
             closed: AtomicBool::new(false),
@@ -184,6 +198,10 @@ impl ChannelLayer for MemoryLayer {
         ready(self.open().and(read)).boxed()
     }
 
+    fn presence(&self) -> Arc<dyn Presence> {
+        Arc::clone(&self.presence) as Arc<dyn Presence>
+    }
+
     fn status(&self) -> watch::Receiver<LayerState> {
         self.status.subscribe()
     }
@@ -196,6 +214,11 @@ impl ChannelLayer for MemoryLayer {
     fn shutdown(&self) -> Answer<()> {
         self.closed.store(true, Ordering::Release);
         self.registry.close();
-        ready(Ok(())).boxed()
+        let turns = self.presence.shutdown();
+        async move {
+            turns.wait().await;
+            Ok(())
+        }
+        .boxed()
     }
 }

@@ -9,10 +9,12 @@ use crate::{
     message::Message,
     name::{ChannelName, GroupName},
     position::{Epoch, Position},
+    presence::{Presented, RowStored, RowWrite},
     report::Census,
 };
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// Why a relay did not answer.
@@ -59,6 +61,13 @@ pub enum Incoming {
     },
     /// Something that this version cannot read. It changes nothing.
     Malformed,
+    /// What another node, or this one, has changed in its row of a subscribed group.
+    Presence {
+        /// The group.
+        group: GroupName,
+        /// As it was given to [`Relay::present`].
+        change: Bytes,
+    },
     /// Some arrivals were dropped, because the reader was too slow for them: read what may be missing.
     Dropped,
     /// The link has ended; nothing follows.
@@ -168,4 +177,12 @@ pub trait Relay: Send + Sync + fmt::Debug + 'static {
         let _unknown = node;
         ready(Ok(())).boxed()
     }
+
+    /// Writes this node's rows of presence, in one round trip: each holds for `lease`, is dropped when that is over, and
+    /// nothing is left of a group whose rows are all gone. What has changed goes to the nodes that hear the group. One
+    /// answer each, in order.
+    fn present(&self, lease: Duration, writes: Vec<(GroupName, RowWrite)>) -> Answered<'_, Vec<Presented>>;
+
+    /// The rows of some groups that hold, this node's own among them, in one round trip; one answer each, in order.
+    fn rows(&self, groups: Vec<GroupName>) -> Answered<'_, Vec<Vec<RowStored>>>;
 }

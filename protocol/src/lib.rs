@@ -31,8 +31,10 @@ pub use codec::{Limits, Rejected, decode, encode};
 pub use error::{ErrorCode, Refusal};
 pub use event::{
     Ack, CaughtUp, ChatMessage, ChatReactions, ChatSlot, ChatTyping, Counts, Deleted, Done, Drain,
-    ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong, RateLimited, Reacted, Reason, Settled, Snapshot,
-    User, Welcome, history, joined, resync,
+    ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong, PresenceChange, Present, RateLimited, Reacted,
+    Reason, Settled, Snapshot, User, Welcome, history, joined, resync,
 };
 pub use place::{Edited, Placing, Position, payload, place};
-pub use request::{Delete, Edit, Hello, History, Join, JoinGroup, Leave, React, Read, Request, Send, Typing};
+pub use request::{
+    Delete, Edit, Hello, History, Join, JoinGroup, Leave, Presence, React, Read, Request, Send, Typing,
+};

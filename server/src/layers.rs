@@ -2,7 +2,7 @@
 
 use crate::{config::Settings, state::State};
 use anyhow::Context;
-use channel_layer::{ChannelLayer, MemoryLayer, Mode, RedisRelay, ResilientLayer};
+use channel_layer::{ChannelLayer, MemoryLayer, Mode, PresenceRules, RedisRelay, ResilientLayer};
 use std::sync::Arc;
 
 /// The layer that the settings ask for, and the values beside its histories: over Redis, where other nodes see this one
@@ -14,8 +14,9 @@ use std::sync::Arc;
 pub fn layer(settings: &Settings) -> anyhow::Result<(Arc<dyn ChannelLayer>, State)> {
     let redis = &settings.redis;
     let bounds = settings.history.bounds;
+    let presence = PresenceRules { members_max: settings.presence.members_max, ..PresenceRules::default() };
     let Some(url) = redis.url_in_use() else {
-        let layer = Arc::new(MemoryLayer::with_bounds(bounds));
+        let layer = Arc::new(MemoryLayer::with_presence(bounds, presence));
         let state = State::in_memory(&layer);
         return Ok((layer, state));
     };
@@ -25,7 +26,9 @@ pub fn layer(settings: &Settings) -> anyhow::Result<(Arc<dyn ChannelLayer>, Stat
         relay = relay.named(id.as_str());
     }
     let state = State::in_redis(&relay, redis.deadline);
-    Ok((Arc::new(ResilientLayer::with_bounds(Arc::new(relay), Mode::Redis, redis.deadline, bounds)), state))
+    let relay = Arc::new(relay);
+    let layer = ResilientLayer::with_presence(relay, Mode::Redis, redis.deadline, bounds, presence);
+    Ok((Arc::new(layer), state))
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ fn run(
         }
     };
     runtime.block_on(async {
-        let (worker, mailbox) = Worker::new(layer, tally);
+        let (worker, mailbox) = Worker::new(layer, doors.presence.clone(), tally);
         worker.tasks.spawn_local(take_in(Rc::clone(&worker), doors, arrivals));
         worker.run(mailbox, draining).await;
     });

@@ -45,7 +45,7 @@ async fn a_welcome_has_all_that_a_client_needs() {
     let rest = json!({
         "type": "welcome", "ref": "first", "user": {"id": null, "name": "Ana"}, "token": null, "session": null,
         "node": null, "layer": {"state": "healthy", "mode": "memory", "scope": "node", "since": null},
-        "limits": limits, "ping_s": 30, "features": [],
+        "limits": limits, "ping_s": 30, "features": ["presence"],
     });
     assert_eq!(welcome, rest);
 }

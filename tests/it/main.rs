@@ -10,5 +10,6 @@ mod flood;
 mod hostile;
 mod http;
 mod layer;
+mod presence;
 mod state;
 mod tidy;

@@ -78,8 +78,17 @@ impl RawClient {
         self.write(&frame(TEXT, text.as_bytes())).await;
     }
 
-    /// The next frame: its first byte, and its payload.
+    /// The next frame: its first byte, and its payload. Who came and went is passed over: it is told by the second.
     pub async fn next(&mut self) -> (u8, Vec<u8>) {
+        loop {
+            let (first, payload) = self.next_frame().await;
+            if !payload.starts_with(br#"{"type":"presence","group""#) {
+                return (first, payload);
+            }
+        }
+    }
+
+    async fn next_frame(&mut self) -> (u8, Vec<u8>) {
         let next = timeout(DEADLINE, async {
             loop {
                 if let Some(found) = take(&mut self.read) {

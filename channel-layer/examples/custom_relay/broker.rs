@@ -3,10 +3,10 @@
 //! It numbers, keeps, indexes and passes on, one request at a time, so that each step is atomic by itself. It keeps all in
 //! memory: a crash forgets, and then openings begin new epochs. Behind a wire it would hold bytes where it holds messages.
 
-use super::group::Group;
+use super::{group::Group, rows::Rows};
 use channel_layer::{
     ChannelName, GroupName, Incoming, Lineage, LinkError, Message, Opened, Opening, Outgoing, Posted,
-    Recovered, Span, Verdict,
+    Presented, Recovered, RowStored, RowWrite, Span, Verdict,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -36,6 +36,8 @@ pub(crate) enum Request {
     Subscribe(u64, Vec<GroupName>, Reply<()>),
     Unsubscribe(u64, Vec<GroupName>, Reply<()>),
     Read(u64, GroupName, Span, usize, Reply<Recovered>),
+    Present(u64, Duration, Vec<(GroupName, RowWrite)>, Reply<Vec<Presented>>),
+    Rows(u64, Vec<GroupName>, Reply<Vec<Vec<RowStored>>>),
     Trouble(Trouble, Reply<()>),
 }
 
@@ -52,6 +54,7 @@ pub(crate) enum Trouble {
 #[derive(Debug, Default)]
 pub(crate) struct Broker {
     groups: HashMap<GroupName, Group>,
+    rows: Rows,
     nodes: HashMap<u64, Node>,
     connections: u64,
 }
@@ -76,6 +79,7 @@ impl Broker {
                 _ = ticks.tick() => {
                     self.nodes.retain(|_, node| !node.arrivals.is_closed());
                     self.nodes.values_mut().for_each(Node::tell_dropped);
+                    self.rows.expire();
                 }
             }
         }
@@ -110,10 +114,25 @@ impl Broker {
                 let group = known.and_then(|()| self.groups.get(&name).ok_or(LinkError::Unopened));
                 reply.send(group.map(|group| group.read(span, messages_max))).is_ok()
             }
+            Request::Present(from, lease, writes, reply) => {
+                let name = self.node(from).map(|node| node.name.clone());
+                let present = |name: String| {
+                    writes
+                        .into_iter()
+                        .map(|(group, write)| self.present(&name, lease, &group, write))
+                        .collect()
+                };
+                reply.send(name.map(present)).is_ok()
+            }
+            Request::Rows(from, groups, reply) => {
+                let known = self.node(from).map(|_| ());
+                reply.send(known.map(|()| groups.iter().map(|group| self.rows.read(group)).collect())).is_ok()
+            }
             Request::Trouble(trouble, reply) => {
                 self.nodes.clear();
                 if matches!(trouble, Trouble::Crash) {
                     self.groups.clear();
+                    self.rows = Rows::default();
                 }
                 reply.send(Ok(())).is_ok()
             }
@@ -180,6 +199,16 @@ impl Broker {
         };
         self.push(&posted);
         Ok(Verdict::Placed(posted.position.expect("what is kept has a position")))
+    }
+
+    fn present(&mut self, name: &str, lease: Duration, group: &GroupName, write: RowWrite) -> Presented {
+        let (presented, change) = self.rows.write(name, lease, group, write);
+        if let Some(change) = change {
+            for node in self.nodes.values_mut().filter(|node| node.groups.contains(group)) {
+                node.push(Incoming::Presence { group: group.clone(), change: change.clone() });
+            }
+        }
+        presented
     }
 
     fn push(&mut self, posted: &Arc<Posted>) {

@@ -9,6 +9,7 @@
 mod broker;
 mod group;
 mod relay;
+mod rows;
 
 use broker::Trouble;
 use channel_layer::{

@@ -2,8 +2,8 @@
 
 use super::broker::{Broker, Reply, Request, Trouble, closed};
 use channel_layer::{
-    Answered, ChannelName, GroupName, Link, LinkError, Message, Opened, Opening, Outgoing, Recovered, Relay,
-    Span, Verdict,
+    Answered, ChannelName, GroupName, Link, LinkError, Message, Opened, Opening, Outgoing, Presented,
+    Recovered, Relay, RowStored, RowWrite, Span, Verdict,
 };
 use futures_util::FutureExt;
 use std::{
@@ -89,6 +89,14 @@ impl Relay for BrokerRelay {
 
     fn unsubscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
         self.ask(|from, reply| Request::Unsubscribe(from, groups, reply))
+    }
+
+    fn present(&self, lease: Duration, writes: Vec<(GroupName, RowWrite)>) -> Answered<'_, Vec<Presented>> {
+        self.ask(|from, reply| Request::Present(from, lease, writes, reply))
+    }
+
+    fn rows(&self, groups: Vec<GroupName>) -> Answered<'_, Vec<Vec<RowStored>>> {
+        self.ask(|from, reply| Request::Rows(from, groups, reply))
     }
 
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {

@@ -30,6 +30,11 @@ impl Keys {
         format!("{}:{{{group}}}:{name}", self.prefix)
     }
 
+    /// The hash of the leases on a group's rows of presence, and the hash of the rows.
+    pub(crate) fn presence(&self, group: &GroupName) -> [String; 2] {
+        ["pl", "pr"].map(|part| format!("{}:{{{group}}}:{part}", self.prefix))
+    }
+
     /// The pub/sub channel of a group.
     pub(crate) fn channel(&self, group: &GroupName) -> String {
         format!("{}:{{{group}}}", self.prefix)

@@ -10,6 +10,7 @@ mod census;
 mod history;
 mod keys;
 mod link;
+mod presence;
 mod scripts;
 mod subscriber;
 mod unread;
@@ -20,6 +21,7 @@ use crate::{
     history::{Recovered, Span},
     message::Message,
     name::{ChannelName, GroupName},
+    presence::{Presented, RowStored, RowWrite},
     relay::{Answered, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
     report::Census,
 };
@@ -195,6 +197,14 @@ impl Relay for RedisRelay {
             link::answer(self.connections()?.pushes().unsubscribe(channels)).await
         }
         .boxed()
+    }
+
+    fn present(&self, lease: Duration, writes: Vec<(GroupName, RowWrite)>) -> Answered<'_, Vec<Presented>> {
+        async move { presence::present(&self.connections()?, &self.keys, lease, &writes).await }.boxed()
+    }
+
+    fn rows(&self, groups: Vec<GroupName>) -> Answered<'_, Vec<Vec<RowStored>>> {
+        async move { presence::rows(&self.connections()?, &self.keys, &groups).await }.boxed()
     }
 
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {

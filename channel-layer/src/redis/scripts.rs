@@ -20,6 +20,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 const OPEN: &str = include_str!("open.lua");
 const PUBLISH: &str = concat!(include_str!("keep.lua"), include_str!("publish.lua"));
 const AMEND: &str = concat!(include_str!("keep.lua"), include_str!("amend.lua"));
+const PRESENCE: &str = include_str!("presence.lua");
 
 /// The names under which a Redis process knows the scripts.
 #[derive(Clone)]
@@ -27,21 +28,27 @@ pub(crate) struct Scripts {
     open: Arc<str>,
     publish: Arc<str>,
     amend: Arc<str>,
+    pub(crate) presence: Arc<str>,
 }
 
 impl Scripts {
     pub(crate) async fn load(commands: &mut MultiplexedConnection) -> Result<Self, LinkError> {
-        let mut names = Vec::with_capacity(3);
-        for script in [OPEN, PUBLISH, AMEND] {
+        let mut names = Vec::with_capacity(4);
+        for script in [OPEN, PUBLISH, AMEND, PRESENCE] {
             let load = redis::cmd("SCRIPT").arg("LOAD").arg(script).to_owned();
             names.push(link::answer(load.query_async::<String>(commands)).await?);
         }
-        let [open, publish, amend] = <[String; 3]>::try_from(names).expect("one name a script");
-        Ok(Self { open: open.into(), publish: publish.into(), amend: amend.into() })
+        let [open, publish, amend, presence] = <[String; 4]>::try_from(names).expect("one name a script");
+        Ok(Self {
+            open: open.into(),
+            publish: publish.into(),
+            amend: amend.into(),
+            presence: presence.into(),
+        })
     }
 }
 
-fn call(script: &str, keys: &[String]) -> Cmd {
+pub(crate) fn call(script: &str, keys: &[String]) -> Cmd {
     let mut cmd = redis::cmd("EVALSHA");
     cmd.arg(script).arg(keys.len()).arg(keys);
     cmd

@@ -1,7 +1,7 @@
 //! What Redis pushes, read: `epoch offset envelope` on a group's channel, `length address envelope` on a node's.
 //!
 //! The epoch and the offset are 16 hexadecimal digits each, written by the publishing script; an epoch of zeros says
-//! that the message is ephemeral. Anybody who may publish can write here, so nothing is taken for granted.
+//! that the message is ephemeral. A row of `p` in their place says that a change of presence follows. Anybody who may publish can write here, so nothing is taken for granted.
 
 use crate::{
     delivery::Posted,
@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// How an ephemeral message is marked.
 pub(crate) const NO_POSITION: [u8; 32] = [b'0'; 32];
 
+/// What stands in the place of a position before a change of presence.
+pub(crate) const PRESENCE: [u8; 32] = [b'p'; 32];
+
 /// One push of kind `message`; `None` when it is none of ours.
 pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
     let [Value::BulkString(channel), Value::BulkString(payload)] = <[Value; 2]>::try_from(data).ok()? else {
@@ -25,6 +28,9 @@ pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
     };
     let payload = Bytes::from(payload);
     match keys.group_of(std::str::from_utf8(&channel).ok()?) {
+        Some(group) if payload.starts_with(&PRESENCE) => {
+            Some(Incoming::Presence { group, change: payload.slice(PRESENCE.len()..) })
+        }
         Some(group) => posted(group, payload).map(|posted| Incoming::Posted(Arc::new(posted))),
         // The only other channel that is subscribed to is the node's own.
         None => read_direct(payload),

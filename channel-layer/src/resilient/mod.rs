@@ -7,6 +7,8 @@ mod backoff;
 mod calls;
 mod inbound;
 mod owner;
+mod presence;
+mod presenter;
 mod publisher;
 mod subscriptions;
 
@@ -19,6 +21,7 @@ use crate::{
     mailbox::Mailbox,
     message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
+    presence::{Presence, PresenceRules, table::Table},
     registry::{
         Registry,
         tail::{TailBounds, TailRead},
@@ -29,6 +32,7 @@ use crate::{
 };
 use futures_util::{FutureExt, future::ready};
 use owner::{Command, Owner};
+use presence::{SharedPresence, presence};
 use publisher::Pending;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -36,7 +40,10 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 /// Calls that wait for the owner, which does no more than put each in its queue.
 const COMMANDS_MAX: usize = 16_384;
@@ -51,6 +58,8 @@ pub struct ResilientLayer {
     registry: Arc<Registry>,
     relay: Arc<dyn Relay>,
     commands: mpsc::Sender<Command>,
+    /// Who is where; its task ends with the layer, whoever still has the other side of it.
+    presence: (Arc<SharedPresence>, DropGuard),
     status: watch::Receiver<LayerState>,
     census: watch::Receiver<Census>,
     /// How long a caller waits for the backend.
@@ -74,18 +83,38 @@ impl ResilientLayer {
     /// The same, with other bounds on what this node remembers; `history` is the relay's business.
     #[must_use]
     pub fn with_bounds(relay: Arc<dyn Relay>, mode: Mode, deadline: Duration, bounds: Bounds) -> Self {
+        Self::with_presence(relay, mode, deadline, bounds, PresenceRules::default())
+    }
+
+    /// The same, with presence by these rules.
+    #[must_use]
+    pub fn with_presence(
+        relay: Arc<dyn Relay>,
+        mode: Mode,
+        deadline: Duration,
+        bounds: Bounds,
+        rules: PresenceRules,
+    ) -> Self {
         let bounds = bounds.fitted();
         let registry = Registry::new(bounds.node_bytes);
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (state, status) = watch::channel(LayerState::now(mode, Health::Connecting));
         let (seen, census) = watch::channel(Census::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (table, farewell) =
+            (Arc::new(Table::among_others(registry.node(), rules)), CancellationToken::new());
+        let copies = TailBounds::of_copy(&bounds);
         let owner =
-            Owner::new(Arc::clone(&relay), Arc::clone(&registry), TailBounds::of_copy(&bounds), state, seen);
-        tasks.spawn(owner.run(queue, stop.clone(), deadline));
+            Owner::new(Arc::clone(&relay), Arc::clone(&registry), copies, Arc::clone(&table), state, seen);
+        tasks.spawn(owner.run(queue, stop.clone(), farewell.clone(), deadline));
+        let (presence, presenter) =
+            presence(Arc::clone(&relay), table, Arc::clone(&registry), status.clone(), deadline);
+        let presence_stop = stop.child_token();
+        tasks.spawn(presenter.run(presence_stop.clone(), farewell));
+        let presence = (Arc::new(presence), presence_stop.drop_guard());
         let reads = Arc::new(Semaphore::new(READS_MAX));
         let runtime = Handle::current();
-        Self { registry, relay, commands, status, census, deadline, reads, runtime, stop, tasks }
+        Self { registry, relay, commands, presence, status, census, deadline, reads, runtime, stop, tasks }
     }
 
     fn open(&self) -> Result<()> {
@@ -217,6 +246,10 @@ impl ChannelLayer for ResilientLayer {
             timeout_at(deadline, answered).await.ok().and_then(|read| read.ok()).ok_or(Error::Unavailable)
         }
         .boxed()
+    }
+
+    fn presence(&self) -> Arc<dyn Presence> {
+        Arc::clone(&self.presence.0) as Arc<dyn Presence>
     }
 
     fn status(&self) -> watch::Receiver<LayerState> {

@@ -10,6 +10,7 @@ use crate::{
     message::Message,
     name::{ChannelName, GroupName},
     position::Epoch,
+    presence::table::Table,
     registry::{Registry, tail::TailBounds},
     relay::{Incoming, Link, LinkError, Opened, Opening, Relay, Verdict},
     report::Census,
@@ -70,6 +71,8 @@ pub(super) struct Owner {
     publisher: Publisher,
     subscriptions: Subscriptions,
     inbound: Inbound,
+    /// What arrives for presence is handed on to it.
+    presence: Arc<Table>,
     state: watch::Sender<LayerState>,
     /// Who shares the groups; empty without a link.
     census: watch::Sender<Census>,
@@ -97,6 +100,7 @@ impl Owner {
         relay: Arc<dyn Relay>,
         registry: Arc<Registry>,
         copies: TailBounds,
+        presence: Arc<Table>,
         state: watch::Sender<LayerState>,
         census: watch::Sender<Census>,
     ) -> Self {
@@ -106,6 +110,7 @@ impl Owner {
             subscriptions: Subscriptions::default(),
             inbound: Inbound::new(Arc::clone(&registry), copies),
             registry,
+            presence,
             state,
             census,
             unopened: BTreeSet::new(),
@@ -122,11 +127,13 @@ impl Owner {
         }
     }
 
-    /// Runs until `stop`, and then for `grace` at most: what is queued may still go.
+    /// Runs until `stop`, and then for `grace` at most: what is queued may still go. The link is kept until presence has
+    /// said its `farewell`.
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
+        farewell: CancellationToken,
         grace: Duration,
     ) {
         let mut ticks = interval(Duration::from_secs(1));
@@ -134,7 +141,8 @@ impl Owner {
         let mut ends_at = None;
         self.connect();
         loop {
-            if ends_at.is_some_and(|at| Instant::now() >= at || self.publisher.is_idle()) {
+            let is_over = ends_at.is_some_and(|at| Instant::now() >= at || self.publisher.is_idle());
+            if is_over && farewell.is_cancelled() {
                 break;
             }
             let event = tokio::select! {
@@ -144,7 +152,8 @@ impl Owner {
                 Some(done) = self.calls.next() => Event::Done(done),
                 () = at(self.retry_at) => Event::Retry,
                 () = at(self.batch_at) => Event::BatchDue,
-                () = at(ends_at) => continue,
+                () = at(ends_at), if !is_over => continue,
+                () = farewell.cancelled(), if is_over => continue,
                 _ = ticks.tick() => Event::Tick,
             };
             match event {
@@ -228,6 +237,7 @@ impl Owner {
                     let need = self.inbound.accept(posted);
                     self.need(group, need);
                 }
+                Incoming::Presence { group, change } => self.presence.hear(&group, change, Instant::now()),
                 Incoming::Dropped => self.read_everything(),
                 Incoming::Malformed => self.registry.counters.malformed.add(1),
                 // The mailbox may be gone; its sender was promised nothing.

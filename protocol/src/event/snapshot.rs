@@ -17,7 +17,9 @@ pub struct Snapshot<'a> {
     pub messages: &'a [Bytes],
     /// Does the history have older ones?
     pub more: bool,
-    /// What each consumer has to say about the group, under its name. Nobody is called `messages` or `more`.
+    /// How many members the group has, when that is known.
+    pub occupancy: Option<u64>,
+    /// What each consumer has to say about the group, under its name. Nobody is called `messages`, `more` or `occupancy`.
     pub slots: &'a [(&'a str, Box<RawValue>)],
 }
 
@@ -106,8 +108,15 @@ fn push_place(draft: &mut Draft, group: &str, position: Option<Position>) {
 fn push_snapshot(draft: &mut Draft, snapshot: &Snapshot<'_>) {
     draft.push(b",\"snapshot\":{");
     push_messages(draft, snapshot.messages, snapshot.more);
+    if let Some(occupancy) = snapshot.occupancy {
+        draft.push(b",\"occupancy\":");
+        draft.json(&occupancy);
+    }
     for (name, slot) in snapshot.slots {
-        debug_assert!(!matches!(*name, "messages" | "more"), "a consumer took the core's own name");
+        debug_assert!(
+            !matches!(*name, "messages" | "more" | "occupancy"),
+            "a consumer took the core's own name"
+        );
         draft.push(b",");
         draft.json(*name);
         draft.push(b":");

@@ -128,6 +128,14 @@ impl Leave {
     }
 }
 
+/// Who is in a group?
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// The group's name, as the client spells it.
+    pub group: String,
+}
+
 fn check_count(count: usize, count_max: usize) -> Result<(), Refusal> {
     if (1..=count_max).contains(&count) {
         return Ok(());

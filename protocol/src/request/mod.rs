@@ -2,7 +2,7 @@
 //!
 //! A [`Request`] is the same for every consumer, an embedder's too: a type, a `ref`, and fields as their own JSON texts.
 //! Whoever the type belongs to asks for the fields as a type of theirs. The core's words are in [`Hello`], [`Join`],
-//! [`Leave`] and [`History`], chat's in [`Send`], [`Edit`],
+//! [`Leave`], [`History`] and [`Presence`], chat's in [`Send`], [`Edit`],
 //! [`Delete`], [`React`], [`Read`] and [`Typing`].
 //!
 //! Two kinds of rule: what is always so is checked while reading; what an operator can set is checked by the types'
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use self::chat::{Delete, Edit, React, Read, Send, Typing};
-pub use self::core::{Hello, Join, JoinGroup, Leave};
+pub use self::core::{Hello, Join, JoinGroup, Leave, Presence};
 pub use self::history::History;
 
 use crate::error::{ErrorCode, Refusal};

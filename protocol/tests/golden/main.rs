@@ -14,8 +14,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use palabre_protocol::{
-    Delete, Edit, ErrorCode, Hello, History, Join, Leave, Limits, Position, React, Read, Refusal, Rejected,
-    Request, Send, Typing, decode, payload,
+    Delete, Edit, ErrorCode, Hello, History, Join, Leave, Limits, Position, Presence, React, Read, Refusal,
+    Rejected, Request, Send, Typing, decode, payload,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -113,6 +113,7 @@ fn understand(request: &Request) -> Result<(), Refusal> {
         "hello" => request.answer_to().and_then(|_| request.body::<Hello<'_>>()?.check(&limits)),
         "join" => request.answer_to().and_then(|_| request.body::<Join>()?.check(&limits)),
         "leave" => request.body::<Leave>()?.check(&limits),
+        "presence" => request.answer_to().and_then(|_| request.body::<Presence>().map(drop)),
         "chat.send" => request.body::<Send<'_>>()?.check(&limits),
         "chat.edit" => request.body::<Edit<'_>>()?.check(&limits),
         "chat.delete" => request.body::<Delete>().map(drop),

@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use palabre_protocol::{
     Ack, CaughtUp, ChatMessage, ChatReactions, ChatTyping, Counts, Deleted, Done, Drain, Edited, ErrorCode,
-    ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping, Placing, Pong, Position, RateLimited, Settled,
-    Snapshot, User, Welcome, encode, history, joined, payload, place, resync,
+    ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping, Placing, Pong, Position, PresenceChange,
+    Present, RateLimited, Settled, Snapshot, User, Welcome, encode, history, joined, payload, place, resync,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -31,8 +31,8 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
         "joined" => rebuild_joined(frame),
         "resync" => {
             let (messages, slots) = snapshot(&frame["snapshot"]);
-            let snapshot =
-                Snapshot { messages: &messages, more: is_true(&frame["snapshot"]["more"]), slots: &slots };
+            let more = is_true(&frame["snapshot"]["more"]);
+            let snapshot = Snapshot { messages: &messages, more, occupancy: None, slots: &slots };
             resync(text(&frame["group"]), text(&frame["reason"]), position(&frame["position"]), &snapshot)
         }
         "left" => encode(&Left { reference: reference.unwrap(), group: text(&frame["group"]) }),
@@ -78,6 +78,7 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
             lost: number(&frame["lost"]),
             reason: text(&frame["reason"]),
         }),
+        "presence" => rebuild_presence(frame),
         "drain" => encode(&Drain { reconnect_ms: number(&frame["reconnect_ms"]) }),
         "ping" => encode(&Ping),
         "pong" => encode(&Pong),
@@ -100,13 +101,29 @@ fn ephemeral(frame: &Value, payload: &[u8]) -> Bytes {
 fn rebuild_joined(frame: &Value) -> Bytes {
     let (messages, slots) = snapshot(if frame["snapshot"].is_null() { frame } else { &frame["snapshot"] });
     let more = is_true(&frame["more"]);
-    let taken = Snapshot { messages: &messages, more: is_true(&frame["snapshot"]["more"]), slots: &slots };
+    let occupancy = frame["snapshot"]["occupancy"].as_u64();
+    let taken =
+        Snapshot { messages: &messages, more: is_true(&frame["snapshot"]["more"]), occupancy, slots: &slots };
     let outcome = match frame["recovered"].as_bool() {
         None => Outcome::Snapshot(taken),
         Some(true) => Outcome::Recovered { messages: &messages, more },
         Some(false) => Outcome::Lost { reason: text(&frame["reason"]), snapshot: taken },
     };
     joined(text(&frame["ref"]), text(&frame["group"]), position(&frame["position"]), &outcome)
+}
+
+fn rebuild_presence(frame: &Value) -> Bytes {
+    let (group, occupancy) = (text(&frame["group"]), number(&frame["occupancy"]));
+    let users =
+        |field: &str| -> Vec<User<'_>> { frame.get(field).into_iter().flat_map(list).map(user).collect() };
+    let (members, joined, left) = (users("members"), users("joined"), users("left"));
+    match text_or_none(&frame["ref"]) {
+        Some(reference) => {
+            let members = frame.get("members").map(|_| &*members);
+            encode(&Present { reference, group, occupancy, members })
+        }
+        None => encode(&PresenceChange { group, occupancy, joined: &joined, left: &left }),
+    }
 }
 
 fn rebuild_message(frame: &Value) -> Bytes {
@@ -169,8 +186,11 @@ fn layer(layer: &Value) -> Layer<'_> {
 
 /// The messages as texts, and the other fields as slots.
 fn snapshot(snapshot: &Value) -> (Vec<Bytes>, Vec<(&str, Box<RawValue>)>) {
-    let slots =
-        snapshot.as_object().unwrap().iter().filter(|(name, _)| !matches!(&***name, "messages" | "more"));
+    let slots = snapshot
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| !matches!(&***name, "messages" | "more" | "occupancy"));
     let raw = |value: &Value| RawValue::from_string(value.to_string()).unwrap();
     (messages(&snapshot["messages"]), slots.map(|(name, value)| (name.as_str(), raw(value))).collect())
 }

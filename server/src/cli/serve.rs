@@ -42,7 +42,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let plan = DrainPlan { delay: plan.delay, window: plan.window, rate: plan.rate, timeout: plan.timeout };
     let (layer, state) = layers::layer(&settings)?;
     let chats = Chats::new(Arc::clone(&layer), state);
-    let hub = Hub::builder(layer)
+    let mut builder = Hub::builder(layer);
+    if !settings.presence.enabled {
+        builder = builder.without_presence();
+    }
+    let hub = builder
         .server(settings.server.clone())
         .drain_plan(plan)
         .rates(settings.limits)

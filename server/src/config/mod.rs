@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 pub use self::problem::{ConfigError, Problem};
 pub use self::secret::{RedisUrl, Secret, mask_url};
 pub use self::settings::{
-    Auth, Drain, History, Log, LogFormat, Node, NodeId, Prefix, Rate, Rates, Redis, Server, Settings,
+    Auth, Drain, History, Log, LogFormat, Node, NodeId, Prefix, Presence, Rate, Rates, Redis, Server,
+    Settings,
 };
 use self::sources::{Collected, Sources};
 pub use self::values::Setting;
@@ -211,6 +212,9 @@ mod tests {
             ("[history]\ntail_age = '61m'", &[], "history.tail_age (in config.toml): "),
             ("[history]\nids = 9999", &[], "history.ids (in config.toml): "),
             ("[history]\nnode_bytes = '15MiB'", &[], "history.node_bytes (in config.toml): "),
+            ("[presence]\nmembers_max = 9", &[], "presence.members_max (in config.toml): "),
+            ("[presence]\nmembers_max = 2001", &[], "presence.members_max (in config.toml): "),
+            ("[presence]\nenabled = 1", &[], "presence.enabled (in config.toml): "),
             ("[redis]\ndeadline = 250", &[], "redis.deadline (in config.toml): "),
             ("[server]\nlisten = 'here'", &[], "server.listen (in config.toml): "),
             ("[auth]\nguests = 'maybe'", &[], "auth.guests (in config.toml): must be true or false"),

@@ -7,7 +7,7 @@ use crate::{
     worker::texts::{Keep, SNAPSHOT_MAX},
 };
 use channel_layer::{Body, GapReason, GroupName, Recovered, Span};
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
 use palabre_protocol::{CloseCode, Join, JoinGroup, Leave, Left, Outcome, Request, Snapshot, joined};
 use serde_json::value::RawValue;
 
@@ -44,6 +44,13 @@ impl Member {
     }
 
     async fn read(&self, asked: &JoinGroup) -> Result<Read, Failure> {
+        let read = self.read_history(asked).await?;
+        // Who is there is asked for once it is heard who comes; then it is known when the snapshot is made.
+        self.cx.occupancy(&read.group).await;
+        Ok(read)
+    }
+
+    async fn read_history(&self, asked: &JoinGroup) -> Result<Read, Failure> {
         let group: GroupName = asked.group.parse()?;
         let Some(since) = asked.since else {
             let joined = self.cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
@@ -88,15 +95,18 @@ impl Member {
         let slots_bytes = slots.iter().map(|(_, slot)| slot.get().len()).sum();
         let texts = read.texts(keep, messages_max, slots_bytes);
         let (messages, more) = (&*texts.texts, texts.is_cut || read.recovered.page().more);
-        let snapshot = Snapshot { messages, more, slots: &slots };
-        let outcome = match resumes {
-            Resumes::Never => Outcome::Snapshot(snapshot),
-            Resumes::Recovered => Outcome::Recovered { messages, more },
-            Resumes::Lost(reason) => Outcome::Lost { reason: reason.as_str(), snapshot },
-        };
         let head = read.recovered.page().head;
-        let frame = joined(reference, group.as_str(), Some(on_wire(head)), &outcome);
-        read.admit_with(frame);
+        read.admit_with(|| {
+            // The joiner counts: it has entered by now.
+            let occupancy = self.cx.occupancy(&group).now_or_never().flatten();
+            let snapshot = Snapshot { messages, more, occupancy, slots: &slots };
+            let outcome = match resumes {
+                Resumes::Never => Outcome::Snapshot(snapshot),
+                Resumes::Recovered => Outcome::Recovered { messages, more },
+                Resumes::Lost(reason) => Outcome::Lost { reason: reason.as_str(), snapshot },
+            };
+            joined(reference, group.as_str(), Some(on_wire(head)), &outcome)
+        });
         Ok(Ok(()))
     }
 

@@ -4,6 +4,7 @@ use crate::{
     connection::{
         Connection, Newcomer,
         member::{Member, in_time},
+        presence,
     },
     consumer::{Context, Failure, gate::Admission},
     standing,
@@ -11,9 +12,6 @@ use crate::{
 };
 use palabre_protocol::{CloseCode, ErrorCode, Refusal, Request, User, Welcome};
 use std::sync::Arc;
-
-/// What is optional in the protocol and offered here.
-const FEATURES: &[&str] = &[];
 
 impl Connection {
     /// Takes the first frame; `None` when the client has to say another.
@@ -42,6 +40,8 @@ impl Connection {
                 return Ok(None);
             }
         };
+        // What is optional in the protocol and offered here.
+        let features: &[&str] = if doors.presence.is_some() { &[presence::FEATURE] } else { &[] };
         let session = format!("s-{}", random_name());
         self.worker.push(
             &self.socket,
@@ -54,9 +54,14 @@ impl Connection {
                 layer: standing::layer(&self.worker.layer_state()),
                 limits: &doors.limits,
                 ping_s: PING_S,
-                features: FEATURES,
+                features,
             }),
         );
+        let member = || channel_layer::Member {
+            key: Arc::clone(&identity.id),
+            info: Arc::clone(&identity.name).into(),
+        };
+        self.socket.member.get_or_init(member);
         // From here on a change of the layer is told; the one in the welcome is the last before.
         self.socket.welcomed.set(true);
         let bucket = doors.users.bucket(&identity.id, self.socket.heard.get());

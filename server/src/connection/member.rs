@@ -55,6 +55,7 @@ impl Member {
         }
         match request.kind() {
             "join" => return Box::pin(self.join(&request)).await,
+            "presence" => return Box::pin(self.presence(&request)).await,
             "leave" => return Ok(self.leave(&request)),
             "history" => return Box::pin(self.history(&request)).await,
             "ping" => self.cx.reply(&Pong),

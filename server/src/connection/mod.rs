@@ -11,6 +11,7 @@ mod hello;
 mod history;
 mod member;
 pub(crate) mod meter;
+mod presence;
 mod requests;
 mod scan;
 mod wire;
@@ -23,6 +24,7 @@ use crate::{
     worker::Worker,
 };
 use bytes::Bytes;
+use channel_layer::Presence;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use member::Member;
 use meter::{Meter, Over, Users};
@@ -38,6 +40,8 @@ pub(crate) struct Doors {
     pub(crate) limits: Limits,
     pub(crate) rates: Rates,
     pub(crate) users: Users,
+    /// Who is in which group, unless that is nobody's business.
+    pub(crate) presence: Option<Arc<dyn Presence>>,
     /// The name of this process, new at each start.
     pub(crate) node: Box<str>,
 }

@@ -259,7 +259,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
-        let (worker, _mailbox) = Worker::new(Arc::new(MemoryLayer::new()), Arc::default());
+        let (worker, _mailbox) = Worker::new(Arc::new(MemoryLayer::new()), None, Arc::default());
         let socket = worker.admit(Stream::Plain(server)).unwrap();
         client.write_all(bytes).await.unwrap();
         (worker, socket, client)

@@ -7,8 +7,8 @@ use crate::{
 };
 use bytes::Bytes;
 use channel_layer::{
-    Amendment, Answer, ChannelName, GroupName, LayerState, Message, MessageId, Recovered, Retention, Sent,
-    Span,
+    Amendment, Answer, ChannelName, GroupName, LayerState, Message, MessageId, Recovered, Retention, Roster,
+    Sent, Span,
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
@@ -191,6 +191,20 @@ impl Context {
     /// Reads a group's history; see [`ChannelLayer::history`](channel_layer::ChannelLayer::history).
     pub fn history(&self, group: &GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
         self.worker.layer.history(group.clone(), span, messages_max)
+    }
+
+    /// Who is in a group, on all nodes; see [`Presence`](channel_layer::Presence). A hub that tells nobody has none.
+    pub async fn presence(&self, group: &GroupName) -> Roster {
+        match &self.worker.presence {
+            Some(presence) => presence.roster(group).await,
+            None => Roster { occupancy: 0, members: None },
+        }
+    }
+
+    /// How many are in a group, unless that is nobody's business.
+    pub(crate) async fn occupancy(&self, group: &GroupName) -> Option<u64> {
+        let occupancy = self.worker.presence.as_ref()?.occupancy(group).await;
+        Some(occupancy as u64)
     }
 
     /// Lets `work` go on while the client's next requests are handled; the frame that it makes is its reply. For an

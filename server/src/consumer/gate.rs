@@ -3,14 +3,15 @@
 use crate::listen::handshake::Handshake;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use palabre_protocol::{Refusal, Request};
+use std::sync::Arc;
 
 /// Somebody, as the hub knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// What they are known by: the same in every connection of theirs.
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// What others see them called.
-    pub name: Box<str>,
+    pub name: Arc<str>,
 }
 
 /// An identity with what its owner needs to be the same again.

@@ -65,18 +65,18 @@ impl Joined {
 
     /// Makes the client a member: it gets `snapshot`, then everything newer than what was read.
     pub fn admit(self, snapshot: &impl Serialize) {
-        self.admit_with(palabre_protocol::encode(snapshot));
+        self.admit_with(|| palabre_protocol::encode(snapshot));
     }
 
-    /// [`Joined::admit`] with a frame that is ready.
-    pub(crate) fn admit_with(self, snapshot: Bytes) {
+    /// [`Joined::admit`] with a frame that is made once the client is among the members.
+    pub(crate) fn admit_with(self, snapshot: impl FnOnce() -> Bytes) {
         let Hold { worker, socket, group } = &self.hold;
         worker.admit_to(group, socket, self.recovered.page().head, snapshot);
     }
 
     /// Makes the client a member that gets everything newer than what was read, and nothing for a start.
     pub(crate) fn admit_silently(self) {
-        self.admit_with(Bytes::new());
+        self.admit_with(Bytes::new);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     },
     pool::Pool,
 };
-use channel_layer::ChannelLayer;
+use channel_layer::{ChannelLayer, Presence};
 use palabre_protocol::Limits;
 use std::{io, num::NonZeroUsize, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,11 +41,13 @@ pub struct HubBuilder {
     server: Server,
     plan: DrainPlan,
     rates: Rates,
+    presence: Option<Arc<dyn Presence>>,
 }
 
 impl HubBuilder {
     pub(super) fn new(layer: Arc<dyn ChannelLayer>) -> Self {
         Self {
+            presence: Some(layer.presence()),
             layer,
             gate: None,
             mounts: Mounts::default(),
@@ -89,6 +91,13 @@ impl HubBuilder {
         self
     }
 
+    /// Tells nobody who is in a group: no list, no numbers, nobody who comes or goes.
+    #[must_use]
+    pub fn without_presence(mut self) -> Self {
+        self.presence = None;
+        self
+    }
+
     /// How many workers; half of the machine's cores, and at least one, unless this is said.
     #[must_use]
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
@@ -128,6 +137,7 @@ impl HubBuilder {
             limits: self.limits,
             rates: self.rates,
             users: Users::default(),
+            presence: self.presence,
             node: node.into_boxed_str(),
         });
         let room = crowd::connections_max(descriptors::limit());

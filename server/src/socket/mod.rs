@@ -7,10 +7,10 @@ pub(crate) mod outbox;
 pub(crate) mod stream;
 
 use crate::socket::{outbox::Outbox, stream::Stream};
-use channel_layer::{ChannelName, GroupName, Posted};
+use channel_layer::{ChannelName, GroupName, Member, Posted};
 use palabre_protocol::{CloseCode, frame};
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
     fmt,
     sync::Arc,
@@ -56,6 +56,8 @@ pub(crate) struct Socket {
     pub(crate) closing: Cell<Option<CloseCode>>,
     /// The client has said who it is, and was told what it needs to know.
     pub(crate) welcomed: Cell<bool>,
+    /// Who it is, to the other members of its groups; nobody until it has said hello.
+    pub(crate) member: OnceCell<Member>,
     /// When the client was last heard.
     pub(crate) heard: Cell<Instant>,
     /// When something was last written to it.
@@ -84,6 +86,7 @@ impl Socket {
             wake: Notify::new(),
             closing: Cell::new(None),
             welcomed: Cell::new(false),
+            member: OnceCell::new(),
             heard: Cell::new(now),
             spoke: Cell::new(now),
             begun: Cell::new(None),

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -96,12 +97,25 @@ impl Client {
         error
     }
 
-    /// What came and was not asked for: all frames up to the answer of a ping.
+    /// What came and was not asked for: all frames up to the answer of a ping, but for who came and went, which is told
+    /// by the second and has tests of its own.
     pub async fn so_far(&mut self) -> Vec<Value> {
         self.raw_text(r#"{"type":"ping"}"#).await;
         let pong = self.expect("pong").await;
         assert_eq!(pong, json!({"type": "pong"}));
-        self.waiting.drain(..).collect()
+        self.waiting.drain(..).filter(|frame| frame["type"] != "presence").collect()
+    }
+
+    /// The oldest frame of this type, if one comes within a second: for what takes longer than a test should wait.
+    pub async fn soon(&mut self, kind: &str) -> Option<Value> {
+        let fits = |frame: &Value| frame["type"] == kind;
+        loop {
+            if let Some(at) = self.waiting.iter().position(fits) {
+                return self.waiting.remove(at);
+            }
+            let frame = timeout(Duration::from_secs(1), self.read()).await.ok()?;
+            self.waiting.push_back(frame.unwrap_or_else(|| panic!("closed with {:?}", self.closed)));
+        }
     }
 
     /// The next message of any group: its `position.offset`, with the message.

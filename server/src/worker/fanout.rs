@@ -97,6 +97,7 @@ impl Worker {
                 let frame = resync(&group, reason.as_str(), &page);
                 self.with_room(&group, |room| room.restart(self, page.head, &frame));
             }
+            Delivery::Presence(change) => self.show(&change),
             Delivery::Direct { to, message } => {
                 let socket = to.local().and_then(SocketId::read).and_then(|id| self.socket(id));
                 if let Some(socket) = socket {
@@ -200,6 +201,6 @@ pub(super) fn settled(group: &GroupName, id: MessageId, position: Position) -> B
 
 pub(super) fn resync(group: &GroupName, reason: &str, page: &channel_layer::Page) -> Bytes {
     let Texts { texts, is_cut, .. } = texts(page, Keep::Newest, SNAPSHOT_MAX, 0);
-    let snapshot = Snapshot { messages: &texts, more: is_cut || page.more, slots: &[] };
+    let snapshot = Snapshot { messages: &texts, more: is_cut || page.more, occupancy: None, slots: &[] };
     palabre_protocol::resync(group.as_str(), reason, Some(on_wire(page.head)), &snapshot)
 }

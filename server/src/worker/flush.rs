@@ -1,11 +1,14 @@
-//! The writes: one a touched socket, and the wait for a socket that the kernel refuses.
+//! What is queued for a socket, and the writes: one a touched socket, and the wait for a socket that the kernel refuses.
 
 use crate::{
-    socket::{Socket, outbox::Flushed},
+    socket::{
+        Socket,
+        outbox::{Flushed, Full},
+    },
     worker::Worker,
 };
 use bytes::Bytes;
-use palabre_protocol::CloseCode;
+use palabre_protocol::{CloseCode, frame};
 use std::{rc::Rc, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -52,6 +55,37 @@ pub(super) enum Left {
 }
 
 impl Worker {
+    /// Queues whole frames for a socket, to be written before the worker sleeps.
+    pub(crate) fn push(&self, socket: &Rc<Socket>, frames: Bytes) {
+        let mut pushed = socket.outbox.borrow_mut().push(frames.clone());
+        if pushed == Err(Full) && !socket.blocked.get() {
+            // The kernel has not been asked yet; a burst is no fault of the client's.
+            self.write(socket, Instant::now());
+            pushed = socket.outbox.borrow_mut().push(frames);
+        }
+        if pushed == Err(Full) {
+            // Never skipped in silence: it comes back and resumes.
+            socket.cut();
+        }
+        self.touch(socket);
+    }
+
+    /// Queues the last frame for a socket, unless one is queued.
+    pub(crate) fn push_close(&self, socket: &Rc<Socket>, code: CloseCode) {
+        socket.outbox.borrow_mut().end_with(frame::close(code));
+        self.touch(socket);
+    }
+
+    pub(super) fn touch(&self, socket: &Rc<Socket>) {
+        // A blocked socket is written by the task that waits for it.
+        if !socket.blocked.get() && !socket.touched.replace(true) {
+            self.touched.borrow_mut().push_back(Rc::clone(socket));
+            if !self.awake.replace(true) {
+                self.written.notify_one();
+            }
+        }
+    }
+
     /// Writes to the touched sockets, for what is left of a turn.
     pub(super) fn flush(self: &Rc<Self>, turn: &mut Turn) -> Left {
         while turn.write() {

@@ -28,6 +28,11 @@ impl Held {
         Self { socket: Rc::clone(socket), frames: Vec::new(), was_live, broken: false, ahead: None }
     }
 
+    /// Whether it was admitted, now or before this join.
+    pub(super) fn is_member(&self) -> bool {
+        self.was_live || self.ahead.is_some()
+    }
+
     /// Takes a frame that stands at `position`, or nowhere.
     pub(super) fn take(&mut self, worker: &Worker, position: Option<Position>, frame: &Bytes) {
         if let Some(ahead) = self.ahead {

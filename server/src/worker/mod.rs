@@ -9,21 +9,22 @@ mod follow;
 pub(crate) mod heartbeat;
 mod held;
 mod leave;
+pub(crate) mod presence;
 mod repair;
 pub(crate) mod rooms;
 pub(crate) mod tally;
 pub(crate) mod texts;
 
 use crate::{
-    socket::{Socket, SocketId, outbox::Full, stream::Stream},
+    socket::{Socket, SocketId, stream::Stream},
     standing,
 };
 use bytes::Bytes;
-use channel_layer::{ChannelLayer, LayerState, Mailbox, Received, Scope};
+use channel_layer::{ChannelLayer, LayerState, Mailbox, Presence, Received, Scope};
 use flush::{Left, Turn};
 use follow::Follow;
 use leave::{GRACE, Leaving, due};
-use palabre_protocol::{CloseCode, ErrorFrame, frame};
+use palabre_protocol::ErrorFrame;
 use rooms::Rooms;
 use slab::Slab;
 use std::{
@@ -50,6 +51,8 @@ const DELIVERIES_A_TURN: usize = 1_024;
 
 pub(crate) struct Worker {
     pub(crate) layer: Arc<dyn ChannelLayer>,
+    /// Who is in which group; `None` when nobody is to be told.
+    pub(crate) presence: Option<Arc<dyn Presence>>,
     /// The worker's own address, which its rooms are joined by.
     channel: channel_layer::ChannelName,
     sockets: RefCell<Slab<Rc<Socket>>>,
@@ -93,13 +96,18 @@ enum Event {
 
 impl Worker {
     /// A worker without sockets, and its mailbox. It counts in `tally`.
-    pub(crate) fn new(layer: Arc<dyn ChannelLayer>, tally: Arc<Tally>) -> (Rc<Self>, Mailbox) {
+    pub(crate) fn new(
+        layer: Arc<dyn ChannelLayer>,
+        presence: Option<Arc<dyn Presence>>,
+        tally: Arc<Tally>,
+    ) -> (Rc<Self>, Mailbox) {
         let mailbox = layer.new_channel(MAILBOX_MAX);
         let scope = layer.status().borrow().scope();
         let worker = Self {
             channel: mailbox.channel().clone(),
             status: layer.status(),
             layer,
+            presence,
             sockets: RefCell::default(),
             serial: Cell::new(0),
             rooms: RefCell::default(),
@@ -248,37 +256,6 @@ impl Worker {
     pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
         self.tally.refused(error.code);
         palabre_protocol::encode(error)
-    }
-
-    /// Queues whole frames for a socket, to be written before the worker sleeps.
-    pub(crate) fn push(&self, socket: &Rc<Socket>, frames: Bytes) {
-        let mut pushed = socket.outbox.borrow_mut().push(frames.clone());
-        if pushed == Err(Full) && !socket.blocked.get() {
-            // The kernel has not been asked yet; a burst is no fault of the client's.
-            self.write(socket, Instant::now());
-            pushed = socket.outbox.borrow_mut().push(frames);
-        }
-        if pushed == Err(Full) {
-            // Never skipped in silence: it comes back and resumes.
-            socket.cut();
-        }
-        self.touch(socket);
-    }
-
-    /// Queues the last frame for a socket, unless one is queued.
-    pub(crate) fn push_close(&self, socket: &Rc<Socket>, code: CloseCode) {
-        socket.outbox.borrow_mut().end_with(frame::close(code));
-        self.touch(socket);
-    }
-
-    fn touch(&self, socket: &Rc<Socket>) {
-        // A blocked socket is written by the task that waits for it.
-        if !socket.blocked.get() && !socket.touched.replace(true) {
-            self.touched.borrow_mut().push_back(Rc::clone(socket));
-            if !self.awake.replace(true) {
-                self.written.notify_one();
-            }
-        }
     }
 
     fn tell_everybody(&self, frame: &Bytes) {

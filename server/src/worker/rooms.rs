@@ -163,6 +163,12 @@ impl Room {
         }
     }
 
+    /// Everybody who was admitted.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Rc<Socket>> {
+        let ahead = self.held.iter().filter(|held| held.ahead.is_some()).map(|held| &held.socket);
+        self.live.values().chain(ahead)
+    }
+
     fn is_empty(&self) -> bool {
         self.live.is_empty() && self.held.is_empty()
     }
@@ -180,7 +186,7 @@ impl Worker {
         let room = rooms.rooms.entry(group.clone()).or_default();
         let was_live = room.live.swap_remove(&socket.id.place).is_some();
         let before = room.take_held(socket);
-        let was_live = was_live || before.is_some_and(|held| held.was_live || held.ahead.is_some());
+        let was_live = was_live || before.is_some_and(|held| held.is_member());
         room.held.push(Held::new(socket, was_live));
         if !socket.groups.borrow().contains(group) {
             socket.groups.borrow_mut().push(group.clone());
@@ -202,8 +208,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes a held socket a member: `snapshot`, which stands at `head`, then what arrived after it.
-    pub(crate) fn admit_to(&self, group: &GroupName, socket: &Rc<Socket>, head: Position, snapshot: Bytes) {
+    /// Makes a held socket a member: `snapshot`, which stands at `head`, then what arrived after it. When it is made, the
+    /// socket has entered.
+    pub(crate) fn admit_to(
+        &self,
+        group: &GroupName,
+        socket: &Rc<Socket>,
+        head: Position,
+        snapshot: impl FnOnce() -> Bytes,
+    ) {
         let mut rooms = self.rooms.borrow_mut();
         let Some(room) = rooms.rooms.get_mut(group) else { return };
         let Some(mut held) = room.take_held(socket) else { return };
@@ -211,6 +224,10 @@ impl Worker {
             // It comes back and reads again; a hole must not go unseen.
             socket.close(CloseCode::TooSlow);
         }
+        if !held.was_live {
+            self.enter(group, socket);
+        }
+        let snapshot = snapshot();
         if !snapshot.is_empty() {
             self.push(socket, snapshot);
         }
@@ -254,8 +271,11 @@ impl Worker {
         socket.groups.borrow_mut().retain(|joined| joined != group);
         let mut rooms = self.rooms.borrow_mut();
         if let Some(room) = rooms.rooms.get_mut(group) {
-            room.live.swap_remove(&socket.id.place);
-            room.take_held(socket);
+            let was_live = room.live.swap_remove(&socket.id.place).is_some();
+            let held = room.take_held(socket);
+            if was_live || held.is_some_and(|held| held.is_member()) {
+                self.depart(group, socket);
+            }
             self.forget_if_empty(&mut rooms, group);
         }
     }

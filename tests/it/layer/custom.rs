@@ -6,6 +6,8 @@ mod broker;
 mod group;
 #[path = "../../../channel-layer/examples/custom_relay/relay.rs"]
 mod relay;
+#[path = "../../../channel-layer/examples/custom_relay/rows.rs"]
+mod rows;
 
 use std::sync::Arc;
 
@@ -78,4 +80,29 @@ mod its_relay {
 
 mod a_layer_over_it {
     channel_layer::conformance_layer!(super::OverBroker::new());
+}
+
+#[tokio::test]
+async fn members_are_seen_over_it_and_gone_with_their_node() {
+    let broker = OverBroker::new();
+    let (one, two) =
+        tokio::join!(conformance::layer::Fixture::node(&broker), conformance::layer::Fixture::node(&broker));
+    let lobby = super::nodes::group("lobby");
+    for layer in [&one, &two] {
+        super::nodes::is(&**layer, channel_layer::Health::Healthy).await;
+    }
+    let (_one, _two) =
+        (super::nodes::member(&*one, &lobby, 8).await, super::nodes::member(&*two, &lobby, 8).await);
+    let member = |key: &str| channel_layer::Member { key: key.into(), info: b"name".as_slice().into() };
+    one.presence().enter(&lobby, &member("ana"));
+    two.presence().enter(&lobby, &member("bo"));
+    let sees = async |occupancy: usize| {
+        palabre_tests::machine::until("members are seen", async || {
+            (one.presence().occupancy(&lobby).await == occupancy).then_some(())
+        })
+        .await;
+    };
+    sees(2).await;
+    two.shutdown().await.unwrap();
+    sees(1).await;
 }

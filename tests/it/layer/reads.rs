@@ -1,13 +1,17 @@
 //! Calls of the backend are few, however many ask: reads are four at a time, and messages share round trips.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use channel_layer::{
     Answered, ChannelLayer, ChannelName, Epoch, GapReason, GroupName, Health, Link, LinkError, Message, Mode,
-    Opened, Opening, Outgoing, Position, Recovered, RedisRelay, Relay, ResilientLayer, Span, Verdict,
+    Opened, Opening, Outgoing, Position, Presented, Recovered, RedisRelay, Relay, ResilientLayer, RowStored,
+    RowWrite, Span, Verdict,
 };
 use futures_util::{FutureExt, future::join_all};
 use palabre_tests::RedisServer;
@@ -65,6 +69,14 @@ impl Relay for Counting {
 
     fn unsubscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
         self.relay.unsubscribe(groups)
+    }
+
+    fn present(&self, lease: Duration, writes: Vec<(GroupName, RowWrite)>) -> Answered<'_, Vec<Presented>> {
+        self.relay.present(lease, writes)
+    }
+
+    fn rows(&self, groups: Vec<GroupName>) -> Answered<'_, Vec<Vec<RowStored>>> {
+        self.relay.rows(groups)
     }
 
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {

@@ -24,17 +24,19 @@ const FREE: &[(&str, &str)] = &[(
 )];
 
 /// The layer's types: everybody in the layer may name them, they name each other only.
-const TYPES: &[&str] =
-    &["name", "position", "message", "amend", "bounds", "delivery", "history", "state", "report", "error"];
+const TYPES: &[&str] = &[
+    "name", "position", "message", "amend", "bounds", "delivery", "history", "member", "state", "report",
+    "error",
+];
 /// What the layer's other modules may name besides. `redis` and `resilient` never meet; a mailbox leaves its groups when
 /// it is dropped, so it knows the registry that holds it.
 const LAYER: &[(&str, &[&str])] = &[
     ("layer", &["mailbox", "presence"]),
     ("presence", &["layer"]),
     ("resilient", &["relay", "registry", "layer", "mailbox", "presence"]),
-    ("relay", &["layer", "envelope"]),
+    ("relay", &["layer", "envelope", "presence"]),
     ("envelope", &[]),
-    ("redis", &["relay", "envelope", "layer"]),
+    ("redis", &["relay", "envelope", "layer", "presence"]),
     ("memory", &["registry", "layer", "mailbox", "presence"]),
     ("registry", &["mailbox"]),
     ("mailbox", &["registry"]),

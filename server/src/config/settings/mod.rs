@@ -10,6 +10,7 @@ mod history;
 mod limits;
 mod log;
 mod node;
+mod presence;
 mod redis;
 mod server;
 
@@ -19,6 +20,7 @@ pub use self::history::History;
 pub use self::limits::{Rate, Rates};
 pub use self::log::{Log, LogFormat};
 pub use self::node::{Node, NodeId};
+pub use self::presence::Presence;
 pub use self::redis::{Prefix, Redis};
 pub use self::server::Server;
 use super::values::Values;
@@ -42,6 +44,8 @@ pub struct Settings {
     pub limits: Rates,
     /// How the log looks.
     pub log: Log,
+    /// What members are told of each other.
+    pub presence: Presence,
 }
 
 impl Settings {
@@ -55,6 +59,7 @@ impl Settings {
             drain: Drain::read(from.section("drain")),
             limits: Rates::read(from.section("limits")),
             log: Log::read(from.section("log")),
+            presence: Presence::read(from.section("presence")),
         }
     }
 

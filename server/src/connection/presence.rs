@@ -1,0 +1,40 @@
+//! The core word about members: who is in a group.
+
+use crate::{
+    connection::member::{Member, in_time},
+    consumer::Failure,
+    worker::presence::{names, users},
+};
+use palabre_protocol::{CloseCode, Presence, Present, Request};
+
+/// What the hub calls this part of the protocol.
+pub(super) const FEATURE: &str = "presence";
+
+impl Member {
+    /// Answers with a group's members, if the client is one of them.
+    pub(super) async fn presence(&self, request: &Request) -> Result<Result<(), Failure>, CloseCode> {
+        if self.doors.presence.is_none() {
+            return Ok(Err(request.unknown_type().into()));
+        }
+        let asked = || -> Result<_, Failure> {
+            let reference = request.answer_to()?;
+            let asked: Presence = request.body()?;
+            Ok((reference, self.cx.member_of(&asked.group)?))
+        };
+        let (reference, group) = match asked() {
+            Ok(asked) => asked,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let roster = in_time(self.cx.presence(&group)).await?;
+        let names = roster.members.as_deref().map(names);
+        let members =
+            roster.members.as_deref().zip(names.as_deref()).map(|(members, names)| users(members, names));
+        self.cx.reply(&Present {
+            reference,
+            group: group.as_str(),
+            occupancy: roster.occupancy as u64,
+            members: members.as_deref(),
+        });
+        Ok(Ok(()))
+    }
+}

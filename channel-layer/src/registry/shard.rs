@@ -15,7 +15,7 @@ pub(super) const GROUPS_PER_SHARD_MAX: usize = 8_192;
 /// Groups looked at for the one to let go: the longer ago it was used and the more it weighs, the sooner. Among so few it
 /// is rarely the very best, and never a busy one while there are others; a list in order of use would be written at every
 /// message.
-const SAMPLE: u64 = 8;
+const SAMPLE: usize = 8;
 
 /// Some of the groups.
 #[derive(Default)]
@@ -89,10 +89,13 @@ impl Shard {
 
     /// Forgets what one group remembers; `but` is in use.
     fn evict(&mut self, but: &GroupName, random: impl Fn(u64) -> u64) {
-        let count = self.groups.len() as u64;
-        let index = |number| usize::try_from(random(self.clock + number) % count).expect("an index");
-        let idlest = (0..SAMPLE)
-            .map(index)
+        let count = self.groups.len();
+        let Some(first) = random(self.clock).checked_rem(count as u64) else { return };
+        let first = usize::try_from(first).expect("an index");
+        // Evenly spaced, so that none is looked at twice and of a few groups all are: a busy one is never the only candidate.
+        let step = (count / SAMPLE).max(1);
+        let idlest = (0..SAMPLE.min(count))
+            .map(|number| (first + number * step) % count)
             .filter(|index| self.groups.get_index(*index).is_some_and(|(name, _)| name != but))
             .max_by_key(|index| {
                 let group = &self.groups[*index];

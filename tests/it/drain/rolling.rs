@@ -103,6 +103,8 @@ impl Member {
                 match frame["type"].as_str() {
                     Some("chat.message") => self.hear(&frame),
                     Some("ack") => self.acked += 1,
+                    // A machine that is busy keeps Redis' answer for longer than a sender is let wait.
+                    Some("error") if frame["code"] == "unavailable" => saying = None,
                     Some("drain") => {
                         let ms = frame["reconnect_ms"].as_u64().expect("a number");
                         self.told.push(ms);

@@ -134,18 +134,17 @@ pub(super) async fn a_reader_that_is_too_slow_is_told_and_holds_nobody_up(fixtur
     let mut own = slow.writer(R16, &lobby).await;
     slow.place(R16, &mut own, [count + 1]).await;
     one.send(R16, &slow, 1).await;
+    // Once there is room the newest may come in before the word that some are missing: that word has no place in the order.
     let mut last = 0;
-    let mut told = false;
-    while last <= count && !told {
-        match R16.in_time("something comes in", slow.incoming.recv()).await {
+    loop {
+        match R16.in_time("word that some was dropped", slow.incoming.recv()).await {
             Some(Incoming::Posted(posted)) => {
                 let offset = offset(&posted);
                 R16.holds(offset > last, format_args!("{offset} came after {last}"));
                 last = offset;
             }
             Some(Incoming::Direct { .. } | Incoming::Presence { .. } | Incoming::Malformed) => {}
-            Some(Incoming::Dropped | Incoming::Ended(_)) | None => told = true,
+            Some(Incoming::Dropped | Incoming::Ended(_)) | None => return,
         }
     }
-    R16.holds(told, "some was dropped, and nobody told");
 }

@@ -50,13 +50,13 @@ export async function redis(t) {
 /**
  * A hub process, stopped when the test is over.
  * @param {import('node:test').TestContext} t
- * @param {{redisUrl?: string, listen?: string}} options
+ * @param {{redisUrl?: string, listen?: string, settings?: Record<string, string>}} options
  * @returns {Promise<{url: string, child: import('node:child_process').ChildProcess}>}
  */
-export async function hub(t, { redisUrl, listen = '127.0.0.1:0' } = {}) {
+export async function hub(t, { redisUrl, listen = '127.0.0.1:0', settings = {} } = {}) {
   const cwd = await mkdtemp(path.join(tmpdir(), 'palabre-hub-'));
   const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^(PALABRE_|REDIS_URL$)/.test(key)));
-  env.PALABRE_AUTH_SECRET = SECRET;
+  Object.assign(env, { PALABRE_AUTH_SECRET: SECRET }, settings);
   const args = ['serve', '--listen', listen, ...(redisUrl ? ['--redis-url', redisUrl] : [])];
   const child = spawn(BINARY, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';

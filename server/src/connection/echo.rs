@@ -5,7 +5,7 @@
 
 use crate::{
     connection::{Client, Doors, seated, wire::Wire},
-    socket::stream::Stream,
+    socket::{Stage, stream::Stream},
     worker::Worker,
 };
 use bytes::Bytes;
@@ -18,6 +18,7 @@ const ECHO_MAX: Duration = Duration::from_secs(600);
 /// Runs it to its end.
 pub(crate) async fn run(worker: Rc<Worker>, doors: Arc<Doors>, stream: Stream, early: Bytes) {
     let Some(socket) = worker.admit(stream) else { return };
+    socket.stage.set(Stage::Echo);
     let wire = Wire::new(early, doors.limits.frame_bytes);
     // When the time is over there is nobody to tell.
     drop(timeout(ECHO_MAX, seated(worker, socket, wire, Client::Echo(doors))).await);

@@ -7,6 +7,7 @@ use crate::{
         presence,
     },
     consumer::{Context, Failure, gate::Admission},
+    socket::Stage,
     standing,
     worker::heartbeat::PING_S,
 };
@@ -63,7 +64,7 @@ impl Connection {
         };
         self.socket.member.get_or_init(member);
         // From here on a change of the layer is told; the one in the welcome is the last before.
-        self.socket.welcomed.set(true);
+        self.socket.stage.set(Stage::Welcomed);
         let bucket = doors.users.bucket(&identity.id, self.socket.heard.get());
         let (worker, socket) = (self.worker.clone(), self.socket.clone());
         let cx = Context::new(worker, socket, identity, doors.limits.groups);

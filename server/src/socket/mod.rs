@@ -38,6 +38,17 @@ impl fmt::Display for SocketId {
     }
 }
 
+/// How far a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It has not said who it is.
+    New,
+    /// It has said who it is, and was told what it needs to know.
+    Welcomed,
+    /// It is sent back what it says, and nothing of the hub's own.
+    Echo,
+}
+
 pub(crate) struct Socket {
     pub(crate) id: SocketId,
     /// The address of whatever runs behind this socket.
@@ -54,8 +65,7 @@ pub(crate) struct Socket {
     pub(crate) wake: Notify,
     /// The hub has decided to end this connection.
     pub(crate) closing: Cell<Option<CloseCode>>,
-    /// The client has said who it is, and was told what it needs to know.
-    pub(crate) welcomed: Cell<bool>,
+    pub(crate) stage: Cell<Stage>,
     /// Who it is, to the other members of its groups; nobody until it has said hello.
     pub(crate) member: OnceCell<Member>,
     /// When the client was last heard.
@@ -85,7 +95,7 @@ impl Socket {
             inbox: RefCell::default(),
             wake: Notify::new(),
             closing: Cell::new(None),
-            welcomed: Cell::new(false),
+            stage: Cell::new(Stage::New),
             member: OnceCell::new(),
             heard: Cell::new(now),
             spoke: Cell::new(now),
@@ -93,6 +103,11 @@ impl Socket {
             watched: Cell::new(false),
             groups: RefCell::default(),
         }
+    }
+
+    /// Whether its client has said who it is, and listens.
+    pub(crate) fn is_welcomed(&self) -> bool {
+        self.stage.get() == Stage::Welcomed
     }
 
     /// Ends the connection with `code`, unless it is ending already.

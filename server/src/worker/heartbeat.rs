@@ -35,7 +35,7 @@ impl Worker {
         let ping = palabre_protocol::encode(&Ping);
         let sockets = self.sockets.borrow();
         for place in (beat % STRIDE..sockets.capacity()).step_by(STRIDE) {
-            let Some(socket) = sockets.get(place).filter(|socket| socket.welcomed.get()) else { continue };
+            let Some(socket) = sockets.get(place).filter(|socket| socket.is_welcomed()) else { continue };
             let (heard, spoke) = (socket.heard.get(), socket.spoke.get());
             if now.duration_since(heard) > SILENT_MAX {
                 socket.close(CloseCode::NoPong);
@@ -79,7 +79,7 @@ impl Worker {
                 _ => return,
             };
             self.newcomers.borrow_mut().pop_front();
-            if let Some(socket) = self.socket(late).filter(|socket| !socket.welcomed.get()) {
+            if let Some(socket) = self.socket(late).filter(|socket| !socket.is_welcomed()) {
                 let code = ErrorCode::HelloRequired;
                 let message = "no hello within 5 s";
                 let error = ErrorFrame { reference: None, group: None, code, message };
@@ -93,7 +93,7 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::stream::Stream;
+    use crate::socket::{Stage, stream::Stream};
     use channel_layer::MemoryLayer;
     use palabre_protocol::frame::text;
     use std::{rc::Rc, sync::Arc};
@@ -106,7 +106,7 @@ mod tests {
         let (server, _) = listener.accept().await.unwrap();
         let (worker, _mailbox) = Worker::new(Arc::new(MemoryLayer::new()), None, Arc::default());
         let socket = worker.admit(Stream::Plain(server)).unwrap();
-        socket.welcomed.set(true);
+        socket.stage.set(Stage::Welcomed);
         (worker, socket, client)
     }
 

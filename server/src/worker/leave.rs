@@ -3,7 +3,10 @@
 //! The times are drawn evenly over the whole spread, so that the clients arrive elsewhere one after the other. Until its
 //! time a client is served as before.
 
-use crate::{socket::SocketId, worker::Worker};
+use crate::{
+    socket::{SocketId, Stage},
+    worker::Worker,
+};
 use palabre_protocol::{CloseCode, Drain};
 use std::{
     collections::VecDeque,
@@ -29,7 +32,10 @@ impl Worker {
         let mut leaving = Vec::with_capacity(sockets.len());
         for (place, socket) in sockets.iter() {
             let reconnect_ms = random.hash_one(place) % spread_ms;
-            self.push(socket, palabre_protocol::encode(&Drain { reconnect_ms }));
+            // An echo would be taken for what the client said.
+            if socket.stage.get() != Stage::Echo {
+                self.push(socket, palabre_protocol::encode(&Drain { reconnect_ms }));
+            }
             leaving.push((now + Duration::from_millis(reconnect_ms), socket.id));
         }
         if sockets.is_empty() {

@@ -260,7 +260,7 @@ impl Worker {
 
     fn tell_everybody(&self, frame: &Bytes) {
         for (_, socket) in self.sockets.borrow().iter() {
-            if socket.welcomed.get() {
+            if socket.is_welcomed() {
                 self.push(socket, frame.clone());
             }
         }

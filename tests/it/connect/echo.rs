@@ -2,6 +2,7 @@
 
 use palabre_tests::bystander::undisturbed;
 use palabre_tests::http::get;
+use palabre_tests::machine::Signal;
 use palabre_tests::raw::{CLOSE, PING, PONG, TEXT, frame};
 use palabre_tests::{HubProcess, RawClient};
 use tokio::net::TcpStream;
@@ -137,4 +138,19 @@ async fn what_the_standard_forbids_is_closed_with_its_code() {
         client.ends().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_echo_says_nothing_of_the_hub_s_own_and_ends_with_it() {
+    let mut hub = hub().await;
+    let mut client = echo(&hub).await;
+    client.text("said").await;
+    assert_eq!(client.next().await, (TEXT, b"said".to_vec()));
+    hub.send(Signal::Term);
+    // The first thing that comes is the close: what tells others when to come back would look like an echo.
+    let (first, payload) = client.next().await;
+    assert_eq!((first, &payload[..2]), (CLOSE, &4000_u16.to_be_bytes()[..]));
+    client.write(&frame(CLOSE, &payload)).await;
+    client.ends().await;
+    assert_eq!(hub.ended().await.code(), Some(0));
 }

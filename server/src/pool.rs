@@ -25,7 +25,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -36,7 +36,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep,
 };
-use watchdog::Watchdog;
+use watchdog::{Watchdog, Watched};
 
 /// Connections that may wait for their worker.
 const ARRIVALS_MAX: usize = 1_024;
@@ -69,12 +69,18 @@ struct Entrance {
     load: Arc<AtomicUsize>,
     /// What the worker counts.
     tally: Arc<Tally>,
+    /// A handler holds its thread. Whoever arrives goes to another worker: newcomers, and clients that gave up waiting here.
+    stands: Arc<AtomicBool>,
     ended: std::sync::Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Entrance {
     fn has_room(&self) -> bool {
-        self.arrivals.capacity() > 0
+        self.arrivals.capacity() > 0 && !self.stands.load(Ordering::Relaxed)
+    }
+
+    fn watched(&self) -> Watched {
+        Watched { tally: Arc::clone(&self.tally), stands: Arc::clone(&self.stands) }
     }
 }
 
@@ -120,11 +126,11 @@ impl Pool {
                 end.send(()).ok();
             })?;
             let ended = std::sync::Mutex::new(Some(ended));
-            Ok(Entrance { arrivals, load: Arc::default(), tally, ended })
+            Ok(Entrance { arrivals, load: Arc::default(), tally, stands: Arc::default(), ended })
         };
         let workers = (0..count).map(start).collect::<io::Result<Vec<_>>>()?;
-        let tallies = workers.iter().map(|worker: &Entrance| Arc::clone(&worker.tally)).collect();
-        let watchdog = Watchdog::start(tallies, draining)?;
+        let watched = workers.iter().map(Entrance::watched).collect();
+        let watchdog = Watchdog::start(watched, draining)?;
         Ok(Self { workers, current: AtomicUsize::new(0), drain, _watchdog: watchdog })
     }
 

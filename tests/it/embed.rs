@@ -1,6 +1,7 @@
 //! The hub as a library: a third party's consumer, on two nodes; somebody else's server; consumers that misbehave.
 
 mod amended;
+mod burn;
 
 mod log;
 

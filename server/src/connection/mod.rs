@@ -82,6 +82,7 @@ impl Drop for Seat {
             // The task's own way out was cut off.
             tracing::error!(event = "consumer.panicked", "a handler panicked; its connection is closed");
             self.worker.push_close(&self.socket, CloseCode::Internal);
+            self.worker.tally.panics.add(1);
             self.worker.tally.closed(CloseCode::Internal);
         }
         self.worker.release(&self.socket);

@@ -45,6 +45,7 @@ fn numbers(hub: &Hub, node_id: String) -> Numbers {
         node: hub.node().to_owned(),
         node_id,
         connections: total.sockets,
+        tasks: total.tasks,
         messages: messages.collect(),
         delivery: BUCKETS_MS
             .iter()
@@ -56,6 +57,7 @@ fn numbers(hub: &Hub, node_id: String) -> Numbers {
         refusals: coded(ErrorCode::ALL, &total.refusals, |code| code.as_str().to_owned()),
         rate_limited: total.refusals[place(ErrorCode::ALL, &ErrorCode::RateLimited)],
         closes: coded(CloseCode::ALL, &total.closes, |code| code.code().to_string()),
+        panics: total.panics,
         slow: total.closes[place(CloseCode::ALL, &CloseCode::TooSlow)],
         repairs: total.repairs + counts.repairs,
         gaps: counts.gaps,

@@ -27,6 +27,7 @@ pub(crate) struct Numbers {
     pub(crate) node: String,
     pub(crate) node_id: String,
     pub(crate) connections: u64,
+    pub(crate) tasks: u64,
     /// From clients, and to them; with the scope that they had.
     pub(crate) messages: Vec<([&'static str; 2], u64)>,
     /// Up to how many seconds, how many took so long; the last bucket is for the rest.
@@ -35,6 +36,7 @@ pub(crate) struct Numbers {
     pub(crate) refusals: Coded,
     pub(crate) rate_limited: u64,
     pub(crate) closes: Coded,
+    pub(crate) panics: u64,
     pub(crate) slow: u64,
     pub(crate) repairs: u64,
     pub(crate) gaps: u64,
@@ -82,6 +84,7 @@ impl Collector for Numbers {
         to.0.encode_descriptor("palabre_build", "The program and this process.", None, MetricType::Info)?
             .encode_info(&info)?;
         to.gauge("palabre_connections", "WebSockets that are open.", self.connections)?;
+        to.gauge("palabre_tasks", "Tasks that serve connections, and the workers' own.", self.tasks)?;
         to.messages(&self.messages)?;
         to.0.encode_descriptor(
             "palabre_delivery_seconds",
@@ -98,6 +101,7 @@ impl Collector for Numbers {
         to.coded("palabre_refusals", "Requests that were refused, by the error's code.", &self.refusals)?;
         to.counter("palabre_ratelimited", "Requests over a rate limit.", self.rate_limited)?;
         to.coded("palabre_closes", "WebSockets that have ended, by the close's code.", &self.closes)?;
+        to.counter("palabre_panics", "Connections that were closed since a handler panicked.", self.panics)?;
         to.counter(
             "palabre_slow_consumers",
             "Clients that took too little of what was sent to them.",

@@ -1,14 +1,15 @@
 //! Looks whether the workers still turn: a handler that computes instead of waiting holds its whole thread.
 //!
 //! A worker counts its seconds, and a thread of its own looks at the counts. It can only say so, for nobody can take a
-//! thread away from who holds it: the sockets of that worker wait, those of the others do not. Whoever reads the log knows
-//! that it is their handler, and not the network.
+//! thread away from who holds it: the sockets of that worker wait, those of the others do not, and who arrives goes to the
+//! others. Whoever reads the log knows that it is their handler, and not the network.
 
 use crate::worker::tally::Tally;
 use std::{
     io,
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
@@ -21,6 +22,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Two seconds that were not counted, and the one under way.
 const STALLED: Duration = Duration::from_secs(3);
 
+/// One worker, as it is looked at.
+pub(super) struct Watched {
+    pub(super) tally: Arc<Tally>,
+    /// Where it is noted that the worker stands still.
+    pub(super) stands: Arc<AtomicBool>,
+}
+
 /// The thread that looks; it ends with this value.
 pub(super) struct Watchdog {
     stop: Option<mpsc::Sender<()>>,
@@ -30,7 +38,7 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// Begins to look at these workers, until they are told to let their clients go.
     pub(super) fn start(
-        workers: Vec<Arc<Tally>>,
+        workers: Vec<Watched>,
         draining: watch::Receiver<Option<Duration>>,
     ) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
@@ -40,8 +48,9 @@ impl Watchdog {
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout)
                 && draining.borrow().is_none()
             {
-                for (worker, (tally, life)) in workers.iter().zip(&mut lives).enumerate() {
-                    tell(worker, life.look(tally.seconds.get(), Instant::now()));
+                for (number, (worker, life)) in workers.iter().zip(&mut lives).enumerate() {
+                    tell(number, life.look(worker.tally.seconds.get(), Instant::now()));
+                    worker.stands.store(life.is_stalled, Ordering::Relaxed);
                 }
             }
         };

@@ -117,7 +117,7 @@ impl Worker {
             emptied: Notify::new(),
             newcomers: RefCell::default(),
             midway: RefCell::default(),
-            tasks: TaskTracker::new(),
+            tasks: tally.tasks.clone(),
             draining: Cell::new(false),
             beat: Cell::new(0),
             tally,

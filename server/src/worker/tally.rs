@@ -9,6 +9,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+use tokio_util::task::TaskTracker;
 
 /// Up to how many milliseconds a delivery takes that counts in a bucket; whatever is longer is in none.
 pub(crate) const BUCKETS_MS: [u32; 10] = [1, 2, 5, 10, 25, 50, 100, 500, 1_000, 2_500];
@@ -30,6 +31,10 @@ pub(crate) struct Tally {
     pub(crate) took: [Count; BUCKETS_MS.len() + 1],
     /// How long they took together, in microseconds.
     pub(crate) took_us: Count,
+    /// Connections that a handler ended by a panic.
+    pub(crate) panics: Count,
+    /// What runs on the worker's thread beside its loop: connections, repairs, waits for blocked sockets.
+    pub(crate) tasks: TaskTracker,
     /// Seconds that it has turned: one that stands still is held by a handler.
     pub(crate) seconds: Count,
 }
@@ -89,6 +94,8 @@ pub(crate) struct Total {
     pub(crate) closes: [u64; CloseCode::ALL.len()],
     pub(crate) took: [u64; BUCKETS_MS.len() + 1],
     pub(crate) took_us: u64,
+    pub(crate) panics: u64,
+    pub(crate) tasks: u64,
 }
 
 impl<'a> FromIterator<&'a Tally> for Total {
@@ -98,6 +105,8 @@ impl<'a> FromIterator<&'a Tally> for Total {
             total.sockets += tally.sockets.get();
             total.repairs += tally.repairs.get();
             total.took_us += tally.took_us.get();
+            total.panics += tally.panics.get();
+            total.tasks += tally.tasks.len() as u64;
             add(&mut total.out, &tally.out);
             add(&mut total.refusals, &tally.refusals);
             add(&mut total.closes, &tally.closes);

@@ -3,12 +3,16 @@
 //! The files below are tables and the stories that need more than a row. What they have in common is here: a hub that says
 //! how its connections ended, and clients who see that nothing is wrong.
 
+mod aftermath;
+mod ends;
 mod frames;
 mod greedy;
 mod memory;
 mod names;
+mod readers;
 mod requests;
 mod slow;
+mod waits;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

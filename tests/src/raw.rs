@@ -5,9 +5,9 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::http::head;
@@ -36,6 +36,14 @@ impl RawClient {
     /// Opens a WebSocket without a subprotocol, and says nothing on it.
     pub async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap_or_else(|error| panic!("{addr}: {error}"));
+        Self::open(stream, &[]).await
+    }
+
+    /// As [`Self::connect`], with hardly any room in its own kernel: what it does not read stays with the hub.
+    pub async fn connect_small(addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("there is IPv4");
+        socket.set_recv_buffer_size(4 << 10).expect("a buffer may be small");
+        let stream = socket.connect(addr).await.unwrap_or_else(|error| panic!("{addr}: {error}"));
         Self::open(stream, &[]).await
     }
 
@@ -113,6 +121,35 @@ impl RawClient {
     pub async fn hello(&mut self) {
         self.text(r#"{"type":"hello","ref":"hello"}"#).await;
         assert_eq!(self.json().await["type"], "welcome");
+    }
+
+    /// Says hello, and joins these groups, a hundred at most; passes over what it is told of them.
+    pub async fn enter(&mut self, groups: &[String]) {
+        self.hello().await;
+        let named: Vec<_> = groups.iter().map(|group| json!({"group": group})).collect();
+        self.text(&json!({"type": "join", "ref": "enter", "groups": named}).to_string()).await;
+        for _ in groups {
+            while self.json().await["type"] != "joined" {}
+        }
+    }
+
+    /// Ends its own side, and still hears.
+    pub async fn end_writing(&mut self) {
+        self.stream.shutdown().await.expect("the connection is open");
+    }
+
+    /// Breaks the connection: the hub gets a reset.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().expect("a TCP socket can be told to");
+    }
+
+    /// Reads so many bytes at most, for later; none at the end.
+    pub async fn read_some(&mut self, bytes_max: usize) -> usize {
+        let mut some = vec![0; bytes_max];
+        // A reset is an end as well.
+        let read = self.stream.read(&mut some).await.unwrap_or(0);
+        self.read.extend(&some[..read]);
+        read
     }
 
     /// Passes over what comes until the hub's close, and returns its code.

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::aftermath::Before;
+
 const FLOOD: u16 = 4503;
 
 /// What a flood was told before it was closed.
@@ -92,12 +94,14 @@ async fn whoever_floods_is_told_so_and_closed_with_4503() {
     ];
     let hub = HubProcess::start_metered(&[]).await;
     undisturbed(hub.addr(), async {
+        let before = Before::of(&hub).await;
         for (what, frames) in &rows {
             let told = flood(hub.addr(), frames).await;
             assert_eq!(told.code, FLOOD, "{what}");
             let limited = told.errors.iter().filter(|error| error["code"] == "rate_limited").count();
             let answered = !["websocket pings", "long pings", "pongs"].contains(what);
             assert!(!answered || limited > 10, "{what}: {:?}", told.errors.last());
+            before.is_back(&hub, what, DEADLINE).await;
         }
     })
     .await;

@@ -5,7 +5,6 @@ use palabre::protocol::CloseCode;
 use palabre_tests::raw::CLOSE;
 use palabre_tests::{Client, RawClient};
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 use super::Watched;
@@ -19,13 +18,8 @@ const PATIENCE_MS: u128 = 5_000;
 
 /// Joins the lobby and reads nothing more for now, with little room in its kernel.
 async fn deaf_member(hub: &Watched) -> RawClient {
-    let socket = TcpSocket::new_v4().expect("there is IPv4");
-    socket.set_recv_buffer_size(4 << 10).expect("a buffer may be small");
-    let stream = socket.connect(hub.addr).await.expect("the hub listens");
-    let mut deaf = RawClient::open(stream, &[]).await;
-    deaf.hello().await;
-    deaf.text(r#"{"type":"join","ref":"join","groups":[{"group":"lobby"}]}"#).await;
-    assert_eq!(deaf.json().await["type"], "joined");
+    let mut deaf = RawClient::connect_small(hub.addr).await;
+    deaf.enter(&["lobby".to_owned()]).await;
     deaf
 }
 

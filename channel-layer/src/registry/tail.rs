@@ -244,7 +244,8 @@ impl Tail {
             (Ok(after), _) if after >= self.start => {
                 TailRead::Here(Recovered::All(self.after(after, messages_max)))
             }
-            (Ok(_), _) if self.before == Before::Backend => TailRead::Elsewhere,
+            // What a copy does not have of its history's beginning was trimmed, or amended: the backend knows which.
+            (Ok(_), _) if self.before != Before::Forgotten => TailRead::Elsewhere,
             (Ok(_), _) => self.gap(GapReason::Trimmed, messages_max),
         }
     }
@@ -362,6 +363,16 @@ mod tests {
         assert_eq!(after(&mut tail, at(1)), None);
         assert_eq!(offsets(tail.read(Span::Latest, 4, Instant::now())), None);
         assert_eq!(offsets(tail.read(Span::Latest, 3, Instant::now())), Some((None, vec![3, 4, 5], true)));
+    }
+
+    #[test]
+    fn a_copy_that_begins_behind_what_was_amended_does_not_call_that_trimmed() {
+        let messages: Vec<_> =
+            filled(2..=3, Before::Nothing).entries.into_iter().map(|(_, posted)| posted).collect();
+        let page = Page { messages, head: at(3), more: false };
+        let mut tail = Tail::of_page(BOUNDS, Lineage::of(epoch(1)), &page);
+        assert_eq!(after(&mut tail, at(1)), Some((None, vec![2, 3], false)));
+        assert_eq!(after(&mut tail, at(0)), None, "the backend knows what became of the first");
     }
 
     #[test]

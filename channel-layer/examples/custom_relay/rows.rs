@@ -25,7 +25,8 @@ impl Rows {
         group: &GroupName,
         write: RowWrite,
     ) -> (Presented, Option<bytes::Bytes>) {
-        let ends_at = Instant::now() + lease;
+        let now = Instant::now();
+        let ends_at = now + lease;
         let rows = self.groups.entry(group.clone()).or_default();
         let (is_there, change) = match write {
             RowWrite::Put { version, row, change } => {
@@ -34,7 +35,8 @@ impl Rows {
                 (true, Some(change))
             }
             RowWrite::Renew { version } => {
-                let mine = rows.get_mut(node).filter(|row| row.stored.version == version);
+                let mine =
+                    rows.get_mut(node).filter(|row| row.stored.version == version && row.ends_at > now);
                 (mine.map(|row| row.ends_at = ends_at).is_some(), None)
             }
             RowWrite::Withdraw { change } => {

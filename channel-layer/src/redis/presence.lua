@@ -17,8 +17,8 @@ if what == 'put' then
   redis.call('HSET', leases, me, mine)
   redis.call('HSET', rows, me, ARGV[6])
 elseif what == 'renew' then
-  local held = redis.call('HGET', leases, me)
-  if held and held:match(':(%d+)$') == version and redis.call('HEXISTS', rows, me) == 1 then
+  local ends, held = (redis.call('HGET', leases, me) or ''):match('^(%d+):(%d+)$')
+  if held == version and tonumber(ends) > now and redis.call('HEXISTS', rows, me) == 1 then
     redis.call('HSET', leases, me, mine)
   else
     there = 0
@@ -28,25 +28,29 @@ else
   redis.call('HDEL', rows, me)
 end
 
-local answer = {there}
+local answer, last = {there}, now
 local flat = redis.call('HGETALL', leases)
 for i = 1, #flat, 2 do
   local node = flat[i]
   local ends, theirs = flat[i + 1]:match('^(%d+):(%d+)$')
-  if not ends or tonumber(ends) <= now then
+  ends = tonumber(ends)
+  if not ends or ends <= now then
     redis.call('HDEL', leases, node)
     redis.call('HDEL', rows, node)
-  elseif node ~= me then
-    answer[#answer + 1] = node
-    answer[#answer + 1] = theirs
-    answer[#answer + 1] = string.format('%.0f', tonumber(ends) - now)
+  else
+    last = math.max(last, ends)
+    if node ~= me then
+      answer[#answer + 1] = node
+      answer[#answer + 1] = theirs
+      answer[#answer + 1] = string.format('%.0f', ends - now)
+    end
   end
 end
 
--- Every row is renewed within its lease, so what nobody renews is gone as a whole.
-if what ~= 'withdraw' then
-  redis.call('PEXPIRE', leases, lease_ms)
-  redis.call('PEXPIRE', rows, lease_ms)
+-- Every row is renewed within its lease, so what nobody renews is gone as a whole: with the last of them.
+if last > now then
+  redis.call('PEXPIRE', leases, string.format('%.0f', last - now))
+  redis.call('PEXPIRE', rows, string.format('%.0f', last - now))
 end
 if ARGV[7] ~= '' then redis.call('PUBLISH', channel, ARGV[7]) end
 return answer

@@ -103,9 +103,11 @@ macro_rules! cases {
     };
 }
 
+mod faulty;
 pub mod layer;
 pub mod relay;
 mod rules;
 mod tools;
 
+pub use faulty::FaultyRelay;
 pub use rules::{RULES, Rule};

@@ -50,6 +50,12 @@ rules! {
     I2 "another message with a known id is a conflict; digests decide which is another";
     I3 "a repeat whose id may have been forgotten is undecided, and never a second copy";
     I4 "ephemeral messages are not deduplicated";
+    A1 "an amendment reaches every member under its target's id, with its position, its version and where the first stood";
+    A2 "only the owner of a message may amend it, however often it was amended before";
+    A3 "what is not in the history cannot be amended, and what is refused takes no offset";
+    A4 "an amendment is a message: it has its place in the order when called, and its repeat reaches nobody";
+    A5 "a reader finds the newest version alone, in its place, and no hole where others were";
+    A6 "versions count on, each amendment has its own, and a deletion is the last";
     L1 "a reader that fell behind is told exactly how many it missed, and the history has them";
     H1 "a position names one message for ever, and offsets begin at 1 and rise by one";
     H2 "a reader is given what came after its position, oldest first, and told whether there is more";
@@ -69,6 +75,14 @@ rules! {
     E5 "a layer that was shut down, or dropped, leaves no task behind";
     E6 "a link that was lost comes back by itself, and what others sent meanwhile is delivered once, in order";
     E7 "an answer and a wait for a delivery may be dropped at any time, and nothing is lost by it";
+    P1 "who enters is in the roster and the number at once, by the name that was said last";
+    P2 "mailboxes on every node are told who has come and who has gone, and not who merely has another connection";
+    P3 "somebody is one member, however many connections they have, on whichever nodes";
+    P4 "every node shows the same members";
+    P5 "members that are too many to be named are numbers, on every node, until they are few again";
+    P6 "the members of a node that ends are gone, and those of one that vanished when its lease is over";
+    P7 "presence never fails: who was not there cannot leave, and groups and hubs are apart";
+    P8 "after a lost link presence is right again";
     R1 "from the answer to connect on, messages to the node come in, and those to others do not";
     R2 "connecting anew ends the link before, and its subscriptions";
     R3 "opening an unused group begins the drawn epoch, and all who open it get the same";
@@ -92,6 +106,10 @@ rules! {
     R21 "a message arrives as it was sent, pushed and read";
     R22 "an amendment is checked, numbered, and takes the place of its target in the history, in one step";
     R23 "who announces itself is listed until it withdraws, or nobody is";
+    R24 "a row of presence is read as it was put, by every node, until it is withdrawn";
+    R25 "a row holds for its lease, and longer when its very version is renewed";
+    R26 "who writes a row is told whether it is there, and which others hold";
+    R27 "a change of presence is pushed to the nodes that hear the group, and a renewal to none";
 }
 
 impl Rule {

@@ -9,42 +9,67 @@ mod relay;
 #[path = "../../../channel-layer/examples/custom_relay/rows.rs"]
 mod rows;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use channel_layer::{ChannelLayer, Mode, Relay, ResilientLayer, conformance};
+use channel_layer::{
+    ChannelLayer, Mode, PresenceRules, Relay, conformance,
+    conformance::{FaultyRelay, layer::Mortal},
+};
 use futures_util::{FutureExt, future::BoxFuture};
-use palabre_tests::machine::DEADLINE;
+use tokio::time::Instant;
 
 use self::{
     broker::Trouble,
     group::IDS_MAX,
     relay::{ARRIVALS_MAX, BrokerRelay},
 };
+use super::suite::{QUICK, mortal_over, node_over};
+
+const MODE: Mode = Mode::Other("broker");
+
+/// What becomes of what is pushed to the nodes.
+#[derive(Clone, Copy)]
+enum Pushes {
+    Whole,
+    Astray,
+}
 
 /// A broker of the case's own, kept by one relay that never connects.
-struct OverBroker(BrokerRelay);
+struct OverBroker {
+    broker: BrokerRelay,
+    pushes: Pushes,
+    rules: PresenceRules,
+}
 
 impl OverBroker {
-    fn new() -> Self {
-        Self(BrokerRelay::new())
+    fn new(pushes: Pushes) -> Self {
+        Self { broker: BrokerRelay::new(), pushes, rules: QUICK }
     }
 
-    async fn cut_all(&self) {
-        self.0.trouble(Trouble::Cut).await.expect("the broker answers");
+    fn another(&self) -> Arc<dyn Relay> {
+        let relay = Arc::new(self.broker.another());
+        match self.pushes {
+            Pushes::Whole => relay,
+            Pushes::Astray => Arc::new(FaultyRelay::astray(relay)),
+        }
+    }
+
+    async fn trouble(&self, trouble: Trouble) {
+        self.broker.trouble(trouble).await.expect("the broker answers");
     }
 }
 
 impl conformance::relay::Fixture for OverBroker {
     fn relay(&self) -> Arc<dyn Relay> {
-        Arc::new(self.0.another())
+        self.another()
     }
 
     fn cut(&self) -> Option<BoxFuture<'_, ()>> {
-        Some(self.cut_all().boxed())
+        Some(self.trouble(Trouble::Cut).boxed())
     }
 
     fn crash(&self) -> Option<BoxFuture<'_, ()>> {
-        Some(async { self.0.trouble(Trouble::Crash).await.expect("the broker answers") }.boxed())
+        Some(self.trouble(Trouble::Crash).boxed())
     }
 
     fn arrivals_max(&self) -> Option<u64> {
@@ -58,15 +83,19 @@ impl conformance::relay::Fixture for OverBroker {
 
 impl conformance::layer::Fixture for OverBroker {
     fn node(&self) -> BoxFuture<'_, Arc<dyn ChannelLayer>> {
-        let relay = Arc::new(self.0.another());
-        async {
-            Arc::new(ResilientLayer::new(relay, Mode::Other("broker"), DEADLINE)) as Arc<dyn ChannelLayer>
-        }
-        .boxed()
+        async { node_over(self.another(), MODE, self.rules) }.boxed()
+    }
+
+    fn mortal(&self) -> Option<BoxFuture<'_, Mortal>> {
+        Some(async { mortal_over(self.another(), MODE, self.rules) }.boxed())
+    }
+
+    fn members_max(&self) -> Option<usize> {
+        Some(self.rules.members_max)
     }
 
     fn cut(&self) -> Option<BoxFuture<'_, ()>> {
-        Some(self.cut_all().boxed())
+        Some(self.trouble(Trouble::Cut).boxed())
     }
 
     fn trims_after(&self) -> Option<u64> {
@@ -75,34 +104,25 @@ impl conformance::layer::Fixture for OverBroker {
 }
 
 mod its_relay {
-    channel_layer::conformance_relay!(super::OverBroker::new());
+    channel_layer::conformance_relay!(super::OverBroker::new(super::Pushes::Whole));
 }
 
 mod a_layer_over_it {
-    channel_layer::conformance_layer!(super::OverBroker::new());
+    channel_layer::conformance_layer!(super::OverBroker::new(super::Pushes::Whole));
 }
 
-#[tokio::test]
-async fn members_are_seen_over_it_and_gone_with_their_node() {
-    let broker = OverBroker::new();
-    let (one, two) =
-        tokio::join!(conformance::layer::Fixture::node(&broker), conformance::layer::Fixture::node(&broker));
-    let lobby = super::nodes::group("lobby");
-    for layer in [&one, &two] {
-        super::nodes::is(&**layer, channel_layer::Health::Healthy).await;
-    }
-    let (_one, _two) =
-        (super::nodes::member(&*one, &lobby, 8).await, super::nodes::member(&*two, &lobby, 8).await);
-    let member = |key: &str| channel_layer::Member { key: key.into(), info: b"name".as_slice().into() };
-    one.presence().enter(&lobby, &member("ana"));
-    two.presence().enter(&lobby, &member("bo"));
-    let sees = async |occupancy: usize| {
-        palabre_tests::machine::until("members are seen", async || {
-            (one.presence().occupancy(&lobby).await == occupancy).then_some(())
-        })
-        .await;
-    };
-    sees(2).await;
-    two.shutdown().await.unwrap();
-    sees(1).await;
+mod a_layer_over_it_whose_pushes_go_astray {
+    channel_layer::conformance_layer!(super::OverBroker::new(super::Pushes::Astray));
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_the_usual_rules_a_node_that_vanishes_is_forgotten_within_30_seconds() {
+    let rules = PresenceRules::default();
+    let fixture = OverBroker { rules, ..OverBroker::new(Pushes::Whole) };
+    assert!(rules.lease + 4 * rules.turn <= Duration::from_secs(30));
+    let begun = Instant::now();
+    conformance::layer::run("a_node_that_vanishes_is_forgotten_with_its_members", &fixture).await;
+    // The clock is the test's own, and the case takes some seconds before the node vanishes.
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(16)..Duration::from_secs(38)).contains(&took), "{took:?}");
 }

@@ -1,4 +1,4 @@
-//! Presence in the layer: the same contract in memory and over Redis, and leases that end.
+//! Presence over Redis: what stands there, and what a Redis that forgets it does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,6 @@ use channel_layer::{
 use palabre_tests::{RedisServer, machine::until};
 use tokio::runtime::Runtime;
 
-use super::both::{Layer, on_both_layers};
 use super::nodes::{PATIENT, PREFIX, group, is, member, next};
 
 /// As in life, and ten times as fast: what takes half a minute there takes some seconds here.
@@ -19,11 +18,6 @@ const QUICK: PresenceRules = PresenceRules {
     heartbeat: Duration::from_millis(1_000),
     lease: Duration::from_millis(2_600),
 };
-
-on_both_layers! {
-    who_enters_is_there_at_once_and_told_to_the_mailboxes
-    who_enters_before_a_mailbox_is_there_disturbs_nobody
-}
 
 fn somebody(key: &str) -> Member {
     Member { key: key.into(), info: format!("{key}'s name").into_bytes().into() }
@@ -35,38 +29,6 @@ async fn change(mailbox: &mut Mailbox) -> Arc<Attendance> {
         Delivery::Presence(change) => change,
         other => panic!("not a change: {other:?}"),
     }
-}
-
-async fn who_enters_is_there_at_once_and_told_to_the_mailboxes(layer: Layer) {
-    let lobby = group("lobby");
-    let mut mailbox = member(&*layer, &lobby, 8).await;
-    let presence = layer.presence();
-    assert_eq!(presence.occupancy(&lobby).await, 0);
-    presence.enter(&lobby, &somebody("ana"));
-    presence.enter(&lobby, &somebody("ana"));
-    let roster = presence.roster(&lobby).await;
-    assert_eq!((roster.occupancy, roster.members), (1, Some(vec![somebody("ana")])));
-    let told = change(&mut mailbox).await;
-    assert_eq!((told.occupancy, &told.joined, &told.group), (1, &vec![somebody("ana")], &lobby));
-    presence.enter(&lobby, &somebody("bo"));
-    presence.leave(&lobby, "ana");
-    presence.leave(&lobby, "ana");
-    assert_eq!(change(&mut mailbox).await.joined, [somebody("bo")]);
-    let told = change(&mut mailbox).await;
-    assert_eq!((told.occupancy, &told.left), (1, &vec![somebody("ana")]));
-    // Who never came cannot go.
-    presence.leave(&lobby, "ana");
-    presence.leave(&group("elsewhere"), "bo");
-    assert_eq!(presence.occupancy(&lobby).await, 1);
-}
-
-async fn who_enters_before_a_mailbox_is_there_disturbs_nobody(layer: Layer) {
-    let presence = layer.presence();
-    presence.enter(&group("lobby"), &somebody("ana"));
-    assert_eq!(presence.occupancy(&group("lobby")).await, 1);
-    layer.shutdown().await.unwrap();
-    presence.enter(&group("lobby"), &somebody("bo"));
-    presence.leave(&group("lobby"), "bo");
 }
 
 async fn quick_node(redis: &RedisServer) -> ResilientLayer {
@@ -172,41 +134,4 @@ async fn rows_that_redis_lost_are_written_again() {
     redis.start_again().await;
     let two = quick_node(&redis).await;
     sees(&*two.presence(), &lobby, 2).await;
-}
-
-#[tokio::test]
-async fn of_a_crowd_other_nodes_know_the_number_and_of_few_the_names() {
-    let redis = RedisServer::start().await;
-    let lobby = group("lobby");
-    let (one, two) = (quick_node(&redis).await, quick_node(&redis).await);
-    let (_one, mut mailbox) = (member(&one, &lobby, 64).await, member(&two, &lobby, 64).await);
-    two.presence().enter(&lobby, &somebody("zoe"));
-    for number in 0..7 {
-        one.presence().enter(&lobby, &somebody(&format!("m{number}")));
-    }
-    sees(&*two.presence(), &lobby, 8).await;
-    let roster = two.presence().roster(&lobby).await;
-    assert_eq!((roster.occupancy, roster.members), (8, None));
-    for number in 3..7 {
-        one.presence().leave(&lobby, &format!("m{number}"));
-    }
-    sees(&*two.presence(), &lobby, 4).await;
-    let members = two.presence().roster(&lobby).await.members.unwrap();
-    assert!(members.iter().map(|member| &*member.key).eq(["m0", "m1", "m2", "zoe"]), "{members:?}");
-    let mut last = change(&mut mailbox).await;
-    while last.occupancy != 4 {
-        assert!(last.joined.len() <= QUICK.members_max, "{last:?}");
-        last = change(&mut mailbox).await;
-    }
-}
-
-#[tokio::test]
-async fn a_group_without_members_here_is_asked_for_at_the_backend() {
-    let redis = RedisServer::start().await;
-    let lobby = group("lobby");
-    let (one, two) = (quick_node(&redis).await, quick_node(&redis).await);
-    one.presence().enter(&lobby, &somebody("ana"));
-    until("its row stands", async || (rows(&redis, &lobby).await == 1).then_some(())).await;
-    assert_eq!(two.presence().roster(&lobby).await.members, Some(vec![somebody("ana")]));
-    assert_eq!(two.presence().occupancy(&group("nobody")).await, 0);
 }

@@ -1,15 +1,39 @@
 //! The contract as a suite, mounted on everything here that has to keep it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use channel_layer::{
-    Bounds, ChannelLayer, MemoryLayer, Mode, RedisRelay, Relay, ResilientLayer, Scope, conformance,
+    Bounds, ChannelLayer, MemoryLayer, Mode, PresenceRules, RedisRelay, Relay, ResilientLayer, Scope,
+    conformance,
+    conformance::{FaultyRelay, layer::Mortal},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use palabre_tests::RedisServer;
 use tokio::{runtime::Handle, sync::Mutex, task::block_in_place};
 
 use super::nodes::{Beside, PATIENT, PREFIX};
+
+/// As in life, and ten times as fast; a lease is long enough for a loaded machine.
+pub(super) const QUICK: PresenceRules = PresenceRules {
+    members_max: 10,
+    turn: Duration::from_millis(100),
+    heartbeat: Duration::from_millis(1_000),
+    lease: Duration::from_millis(5_000),
+};
+
+/// A node over any relay.
+pub(super) fn node_over(relay: Arc<dyn Relay>, mode: Mode, rules: PresenceRules) -> Arc<dyn ChannelLayer> {
+    Arc::new(ResilientLayer::with_presence(relay, mode, PATIENT, Bounds::default(), rules))
+}
+
+/// The same, which can vanish.
+pub(super) fn mortal_over(relay: Arc<dyn Relay>, mode: Mode, rules: PresenceRules) -> Mortal {
+    let relay = Arc::new(FaultyRelay::steady(relay));
+    let node = node_over(Arc::clone(&relay) as _, mode, rules);
+    // Who was seen to be absent is told two turns later.
+    let forgotten_after = rules.lease + 4 * rules.turn;
+    Mortal { node, vanish: Box::new(move || relay.vanish()), forgotten_after }
+}
 
 /// Another hub on the same Redis, whose names begin alike.
 const STRANGE_PREFIX: &str = "test2";
@@ -21,13 +45,17 @@ impl InMemory {
     fn new() -> Self {
         // Fewer ids than usual, so that forgetting some does not take thousands of messages.
         let bounds = Bounds { ids: 1_000, ..Bounds::default() };
-        Self(Arc::new(MemoryLayer::with_bounds(bounds)))
+        Self(Arc::new(MemoryLayer::with_presence(bounds, QUICK)))
     }
 }
 
 impl conformance::layer::Fixture for InMemory {
     fn node(&self) -> BoxFuture<'_, Arc<dyn ChannelLayer>> {
         async { Arc::clone(&self.0) }.boxed()
+    }
+
+    fn members_max(&self) -> Option<usize> {
+        Some(QUICK.members_max)
     }
 
     fn trims_after(&self) -> Option<u64> {
@@ -56,7 +84,7 @@ impl OverRedis {
     }
 
     async fn node(&self, prefix: &str) -> Arc<dyn ChannelLayer> {
-        Arc::new(ResilientLayer::new(self.relay(prefix), Mode::Redis, PATIENT))
+        node_over(self.relay(prefix), Mode::Redis, QUICK)
     }
 
     async fn cut_all(&self) {
@@ -78,6 +106,14 @@ impl conformance::layer::Fixture for OverRedis {
 
     fn cut(&self) -> Option<BoxFuture<'_, ()>> {
         Some(self.cut_all().boxed())
+    }
+
+    fn mortal(&self) -> Option<BoxFuture<'_, Mortal>> {
+        Some(async { mortal_over(self.relay(PREFIX), Mode::Redis, QUICK) }.boxed())
+    }
+
+    fn members_max(&self) -> Option<usize> {
+        Some(QUICK.members_max)
     }
 
     fn trims_after(&self) -> Option<u64> {

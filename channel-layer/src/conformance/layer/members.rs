@@ -4,7 +4,7 @@ use super::{Fixture, Layer, are_one, two_nodes};
 use crate::{
     conformance::{
         rules::{D2, G1, G2, G3, G4, G5, G6, N1, N2},
-        tools::{group, message},
+        tools::{group, message, number},
     },
     error::Error,
     message::Retention,
@@ -88,7 +88,11 @@ pub(super) async fn whatever_is_sent_after_a_join_was_answered_arrives(fixture: 
         let name = if round % 3 == 0 { group("lobby") } else { group(&format!("garden-{round}")) };
         let mut mailbox = G3.join(&nodes[at], &name, 8).await;
         let sent = G3.send(&nodes[usize::from(round % 2 == 0)], &name, round).await;
-        let posted = G3.message(&mut mailbox).await;
+        let mut posted = G3.message(&mut mailbox).await;
+        // What was sent before may be late.
+        while number(posted.id) < round {
+            posted = G3.message(&mut mailbox).await;
+        }
         G3.same("what arrived", (posted.id, posted.position, &posted.group), (sent.id, sent.position, &name));
         let ephemeral = message(1_000 + round);
         let answer = nodes[1].group_send(name.clone(), ephemeral, Retention::Ephemeral).await;

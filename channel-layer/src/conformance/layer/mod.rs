@@ -3,6 +3,7 @@
 //! Each is given a [`Fixture`] and makes two nodes, which may be one and the same. Groups are new in each case, so a
 //! backend need be no more than empty. [`conformance_layer!`](crate::conformance_layer) mounts them.
 
+mod amending;
 mod direct;
 mod ending;
 mod history;
@@ -10,8 +11,12 @@ mod ids;
 mod links;
 mod members;
 mod model;
+mod presence;
 mod races;
+mod rewriting;
 mod sending;
+mod vanishing;
+mod versions;
 
 use crate::{
     conformance::{rules::Rule, tools},
@@ -25,7 +30,7 @@ use crate::{
     state::Health,
 };
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Where the layers under test come from: one backend, empty at first, that is gone when this is dropped.
 ///
@@ -44,6 +49,16 @@ pub trait Fixture: Send + Sync {
         None
     }
 
+    /// A node that can vanish. `None`: none can.
+    fn mortal(&self) -> Option<BoxFuture<'_, Mortal>> {
+        None
+    }
+
+    /// Of how many members of a group the names are told at most. `None`: nobody knows, or they are too many to be tried.
+    fn members_max(&self) -> Option<usize> {
+        None
+    }
+
     /// After how many more small messages the first of a group is surely not kept any more. `None`: nobody knows.
     fn trims_after(&self) -> Option<u64> {
         None
@@ -52,6 +67,23 @@ pub trait Fixture: Send + Sync {
     /// After how many more small messages the id of the first is surely not remembered any more. `None`: nobody knows.
     fn forgets_after(&self) -> Option<u64> {
         None
+    }
+}
+
+/// A node that can vanish without a word, as if its process had died: over any relay, by a
+/// [`FaultyRelay`](crate::conformance::FaultyRelay).
+pub struct Mortal {
+    /// The node.
+    pub node: Arc<dyn ChannelLayer>,
+    /// Makes it vanish.
+    pub vanish: Box<dyn FnOnce() + Send>,
+    /// How long the others may show its members after that.
+    pub forgotten_after: Duration,
+}
+
+impl fmt::Debug for Mortal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mortal").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
@@ -101,6 +133,19 @@ cases! { $ conformance_layer layer:
         a_history_is_read_page_by_page_without_hole
         a_history_is_read_backwards_page_by_page
         what_was_trimmed_is_a_gap;
+    amending:
+        an_amendment_reaches_everybody_in_its_target_s_name
+        only_its_owner_may_amend_a_message
+        what_is_not_in_the_history_is_not_found
+        what_was_dropped_for_a_bound_cannot_be_amended
+        a_repeated_amendment_reaches_nobody
+        an_amendment_takes_its_place_when_it_is_called;
+    versions:
+        a_reader_finds_the_newest_version_alone_wherever_it_stands
+        versions_count_on_and_a_deletion_is_the_last
+        amendments_at_once_have_a_version_each_and_a_deletion_wins;
+    rewriting:
+        whatever_is_amended_every_reader_finds_the_newest_of_each;
     direct:
         a_direct_message_reaches_its_mailbox_alone
         a_direct_message_reaches_another_node
@@ -114,6 +159,16 @@ cases! { $ conformance_layer layer:
         no_task_is_left_of_a_layer_that_was_shut_down_or_dropped;
     links:
         a_lost_link_comes_back_with_every_mailbox_in_its_groups;
+    presence:
+        who_enters_is_there_at_once_and_is_told_to_the_mailboxes
+        somebody_is_one_however_many_connections_they_have
+        every_node_shows_the_same_members
+        of_a_crowd_there_is_a_number_and_of_few_the_names
+        presence_that_is_nobody_s_disturbs_nobody;
+    vanishing:
+        a_shutdown_takes_a_node_s_members_with_it
+        a_node_that_vanishes_is_forgotten_with_its_members
+        after_a_lost_link_everybody_is_there_again;
     model:
         whatever_happens_everybody_sees_the_history;
 }

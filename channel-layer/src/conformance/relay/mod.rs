@@ -9,6 +9,7 @@ mod carried;
 mod links;
 mod node;
 mod opening;
+mod presence;
 mod publishing;
 mod pushes;
 mod reads;
@@ -86,4 +87,10 @@ cases! { $ conformance_relay relay:
         a_crash_that_lost_something_shows
         who_announces_itself_is_listed_until_it_withdraws
         hubs_on_one_backend_do_not_meet;
+    presence:
+        a_row_is_read_as_it_was_put_until_it_is_withdrawn
+        a_row_ends_with_its_lease_unless_its_version_is_renewed
+        who_writes_is_told_which_other_rows_hold
+        a_change_of_presence_is_pushed_to_who_hears_the_group
+        rows_of_hubs_on_one_backend_do_not_meet;
 }

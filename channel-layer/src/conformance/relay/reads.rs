@@ -18,7 +18,8 @@ pub(super) async fn a_history_is_read_from_anywhere_or_says_why_not(fixture: &dy
     R15.same("what is in it", (read(&empty), empty.page().head), ((None, vec![], false), writer.position(0)));
     one.place(R15, &mut writer, 1..=5).await;
     let at = |offset| Span::After(writer.position(offset));
-    let elsewhere = Span::After(Position { epoch: Epoch::random(), offset: 3 });
+    let before = |offset| Span::Before(writer.position(offset));
+    let strange = Position { epoch: Epoch::random(), offset: 3 };
     // Whoever has opened it: all may read.
     other.open(R15, &lobby, None).await;
     for node in [&one, &other] {
@@ -32,7 +33,13 @@ pub(super) async fn a_history_is_read_from_anywhere_or_says_why_not(fixture: &dy
             (at(4), 1, (None, vec![5], false)),
             (at(5), 8, (None, vec![], false)),
             (at(6), 2, (Some(GapReason::Rebuilt), vec![4, 5], true)),
-            (elsewhere, 8, (Some(GapReason::UnknownEpoch), vec![1, 2, 3, 4, 5], false)),
+            (Span::After(strange), 8, (Some(GapReason::UnknownEpoch), vec![1, 2, 3, 4, 5], false)),
+            (before(5), 8, (None, vec![1, 2, 3, 4], false)),
+            (before(5), 4, (None, vec![1, 2, 3, 4], false)),
+            (before(5), 2, (None, vec![3, 4], true)),
+            (before(1), 8, (None, vec![], false)),
+            (before(6), 2, (Some(GapReason::Rebuilt), vec![4, 5], true)),
+            (Span::Before(strange), 2, (Some(GapReason::UnknownEpoch), vec![4, 5], true)),
         ] {
             let recovered = node.read(R15, &lobby, span, messages_max).await;
             R15.same(format_args!("{span:?}, {messages_max} at most"), read(&recovered), expected);

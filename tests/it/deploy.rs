@@ -68,6 +68,9 @@ async fn carries_a_chat_past_the_end_of_a_node(proxy: &Proxy, mut nodes: [HubPro
     ana.send("room", "back again").await;
     until("Bo hears Ana", async || (bo.message().await.1["text"] == "back again").then_some(())).await;
     assert_eq!(http::get(proxy.addr(), "/readyz").await.status, 200);
+    for path in ["/health", "/metrics"] {
+        assert_eq!(http::get(proxy.addr(), path).await.status, 404, "{path} is nobody's business outside");
+    }
 }
 
 #[tokio::test]

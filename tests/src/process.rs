@@ -56,6 +56,11 @@ impl HubProcess {
         Self::run(limited("-Sn", descriptors), &[], &[]).await
     }
 
+    /// Starts one whose log is on a full disk.
+    pub async fn start_unheard(args: &[&str]) -> Self {
+        Self::run(in_shell("exec \"$0\" \"$@\" 2>/dev/full"), args, &[]).await
+    }
+
     async fn run(command: Command, args: &[&str], env: &[(&str, &str)]) -> Self {
         let folder = Folder::new("hub");
         let process = spawn(command, &folder, args, env);
@@ -189,8 +194,13 @@ impl Drop for Running {
 
 /// The binary under a limit that a shell sets: `-n` for good, `-Sn` until it is raised.
 fn limited(which: &str, descriptors: usize) -> Command {
+    in_shell(&format!("ulimit {which} {descriptors}; exec \"$0\" \"$@\""))
+}
+
+/// The binary, begun by a shell's script, which has it and its arguments as `$0` and `$@`.
+fn in_shell(script: &str) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit {which} {descriptors}; exec \"$0\" \"$@\"")]).arg(binary());
+    shell.args(["-c", script]).arg(binary());
     shell
 }
 

@@ -43,7 +43,9 @@ impl Hello<'_> {
             let message = format!("`name` has more than {} characters", limits.name_chars);
             return Err(Refusal::new(ErrorCode::TooLarge, message));
         }
-        if name.chars().any(char::is_control) {
+        // What turns the direction of writing would turn the line that the name stands in, too.
+        let turns = |letter| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if name.chars().any(|letter| letter.is_control() || turns(letter)) {
             return Err(Refusal::new(ErrorCode::BadRequest, "`name` has a control character"));
         }
         Ok(())

@@ -10,12 +10,14 @@ pub(crate) mod serve;
 mod signals;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ConfigError, Flags, Secret, mask_url};
+use crate::config::{ConfigError, Flags, Secret};
 use crate::observe::logs::LogError;
 
 /// The exit code for a command line or a configuration that is refused: starting again changes nothing.
@@ -124,8 +126,7 @@ impl Cli {
     /// [`Stop`], for [`Stop::exit`] to print, when there is nothing to run.
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Task, Stop> {
         let cli = Self::try_parse_from(words).map_err(|error| {
-            let text = error.to_string();
-            if error.use_stderr() { Stop::Refused(refusal(&text)) } else { Stop::Asked(text) }
+            if error.use_stderr() { Stop::Refused(refusal(&error)) } else { Stop::Asked(error.to_string()) }
         })?;
         Ok(match cli.command {
             None => Task::Serve(cli.flags.into()),
@@ -149,11 +150,11 @@ impl From<FlagArgs> for Flags {
 
 impl Stop {
     /// Prints what there is to print, and gives the process its exit code.
-    #[expect(clippy::print_stdout, reason = "the answer to --help and --version is what the program prints")]
     pub fn exit(self) -> ExitCode {
         match self {
             Self::Asked(text) => {
-                print!("{text}");
+                // Whoever stops reading has read enough.
+                io::stdout().write_all(text.as_bytes()).ok();
                 ExitCode::SUCCESS
             }
             Self::Refused(line) => {
@@ -177,24 +178,27 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the log may not be set up yet, and this line is for whoever started us"
-)]
+/// Says something to whoever started us, for the log may not be set up yet. If nobody can hear it, nothing else is lost.
 fn complain(line: &str) {
-    eprintln!("palabre: {}", fold(line));
+    writeln!(io::stderr(), "palabre: {}", fold(line)).ok();
 }
 
-/// The first paragraph of clap's error, which says what is wrong, without what somebody may have mistyped a URL into.
-fn refusal(text: &str) -> String {
-    let first = text.split("\n\n").next().unwrap_or_default();
-    let first = first.strip_prefix("error: ").unwrap_or(first);
-    let words = first.split_whitespace().map(|word| match word.split_once("://") {
-        Some(_) => mask_url(word.trim_matches('\'')),
-        None => word.to_owned(),
-    });
-    let line: Vec<String> = words.collect();
-    format!("{} (see palabre --help)", line.join(" "))
+/// What is wrong with a command line, and with which flag. Nothing else is repeated: a word in the wrong place may be a
+/// secret.
+fn refusal(error: &clap::Error) -> String {
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.split([' ', '=']).next(),
+        _ => None,
+    };
+    let is_flag = |word: &&str| {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+        word.starts_with("--") && word.bytes().all(is_plain)
+    };
+    let what = error.kind().as_str().unwrap_or("the command line is not understood");
+    match flag.filter(is_flag) {
+        Some(flag) => format!("{what}: {flag} (see palabre --help)"),
+        None => format!("{what} (see palabre --help)"),
+    }
 }
 
 /// One line, whatever a path or a system's message brought with it.
@@ -273,12 +277,18 @@ mod tests {
             "palabre config show",
             "palabre --set",
             "palabre --set a=1 config check",
+            "palabre --set a=1 hunter2",
+            "palabre --set auth.secret hunter2",
+            "palabre config check --set auth.secret hunter2",
+            "palabre u:hunter2@h:6379",
+            "palabre --set=a=1 redis://u:a' bhunter2@h",
+            "palabre serve -xhunter2",
         ] {
             let said = refused(line);
             assert!(!said.contains('\n') && !said.contains("hunter2"), "{line}: {said}");
             assert!(said.ends_with("(see palabre --help)") && !said.starts_with("error"), "{line}: {said}");
         }
-        assert_eq!(refused("palabre --port 1"), "unexpected argument '--port' found (see palabre --help)");
+        assert_eq!(refused("palabre --port 1"), "unexpected argument found: --port (see palabre --help)");
     }
 
     #[test]

@@ -330,7 +330,7 @@ mod tests {
             ("sixteen letters!", "sixteen letters!"),
             ("sixteen letters!\n", "sixteen letters!"),
             ("sixteen letters!\r\n", "sixteen letters!"),
-            (" sixteen letters \n\n", " sixteen letters \n"),
+            (" sixteen letters \n\n", " sixteen letters "),
         ] {
             folder.keep("secret", content.as_bytes(), 0o600);
             let loaded =

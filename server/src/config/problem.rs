@@ -1,6 +1,8 @@
 //! Why settings are refused: all that is wrong with them, a line each, never with a secret in it.
 
+use super::secret::MASK;
 use std::fmt;
+use std::io;
 
 /// The settings are refused; printed, it is one line with the first problem.
 #[derive(Debug)]
@@ -85,11 +87,21 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Problem {
-    /// Something unknown, with the nearest of the names that there are, if one is near.
+    /// A file that cannot be read. What looks like an address is not repeated: it may hold a password.
+    pub(super) fn unreadable(file: &str, error: &io::Error) -> Self {
+        let is_address = file.contains("://") || file.contains('@');
+        let file = if is_address { "a file with an address for its name" } else { file };
+        Self::Unreadable { file: file.to_owned(), reason: error.to_string() }
+    }
+
+    /// Something unknown, with the nearest of the names that there are, if one is near. What could be no name of a setting
+    /// is not repeated: it may be a value in the wrong place.
     pub(super) fn unknown<'a>(name: &str, origin: &str, names: impl Iterator<Item = &'a str>) -> Self {
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let name = if is_name { name } else { MASK };
         let near = names.map(|known| (strsim::damerau_levenshtein(name, known), known));
         let similar = near.filter(|(typos, _)| *typos <= TYPOS_MAX).min().map(|(_, known)| known.to_owned());
-        Self::Unknown { name: name.escape_debug().to_string(), origin: origin.to_owned(), similar }
+        Self::Unknown { name: name.to_owned(), origin: origin.to_owned(), similar }
     }
 }
 

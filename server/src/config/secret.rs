@@ -3,6 +3,7 @@
 //! Their `Debug` and `Display` print stars, so that no log line and no error can leak them by accident; whoever needs
 //! the value itself writes `expose`, which is easy to search for. Memory is not wiped: an attacker who reads it has won.
 
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::str::FromStr;
 
@@ -84,6 +85,9 @@ impl FromStr for RedisUrl {
             None => !host.is_empty() && is_name(host),
         };
         let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
+        if percent_decode_str(authority).decode_utf8().is_err() {
+            return Err("has escapes like %40 in it that are no text");
+        }
         let is_database = database.is_empty() || database.parse::<u16>().is_ok();
         if is_host && is_port && is_database { Ok(Self(Secret::from(url.to_owned()))) } else { Err(SHAPE) }
     }
@@ -178,6 +182,7 @@ mod tests {
     fn a_malformed_address_of_redis_is_refused() {
         for url in [
             "",
+            "redis://user:p%ff@h",
             "h",
             "h:6379",
             "http://h",

@@ -6,7 +6,7 @@
 //! stand in a file of its own, which the variable with `_FILE` behind it names, and never on a command line.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -67,12 +67,11 @@ impl<'a> Sources<'a> {
     pub(super) fn file(&mut self, named: Option<&Path>) {
         let path = named.unwrap_or_else(|| Path::new(FILE_NAME));
         let file = path.display().to_string().escape_debug().to_string();
-        let text = match File::open(self.cwd.join(path)).and_then(|opened| read_text(opened, FILE_BYTES_MAX))
-        {
-            Ok(text) => text,
+        let text = match read_text(&self.cwd.join(path), FILE_BYTES_MAX) {
+            Ok((text, _)) => text,
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
-                self.problems.push(Problem::Unreadable { file, reason: error.to_string() });
+                self.problems.push(Problem::unreadable(&file, &error));
                 return;
             }
         };
@@ -159,7 +158,7 @@ impl<'a> Sources<'a> {
             }
             Err(error) => {
                 let file = format!("the file that {origin} names");
-                self.problems.push(Problem::Unreadable { file, reason: error.to_string() });
+                self.problems.push(Problem::unreadable(&file, &error));
             }
         }
     }
@@ -235,17 +234,10 @@ enum Access {
     Everybody,
 }
 
-/// The secret in a file, without the newline that editors put at its end, and who else may read it.
+/// The secret in a file, without the newlines that editors and commands put at its end, and who else may read it.
 fn read_secret(path: &Path) -> io::Result<(String, Access)> {
-    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let mut text = read_text(File::open(path)?, SECRET_BYTES_MAX)?;
-    let kept =
-        text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).len();
-    text.truncate(kept);
+    let (mut text, metadata) = read_text(path, SECRET_BYTES_MAX)?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
     if text.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
     }
@@ -253,12 +245,17 @@ fn read_secret(path: &Path) -> io::Result<(String, Access)> {
     Ok((text, access))
 }
 
-/// A whole file, if it is a text of at most so many bytes.
-fn read_text(file: File, bytes_max: u64) -> io::Result<String> {
+/// A whole file, if it is a text of at most so many bytes, and what the system says of it.
+fn read_text(path: &Path, bytes_max: u64) -> io::Result<(String, Metadata)> {
+    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let mut text = String::new();
-    let read = file.take(bytes_max + 1).read_to_string(&mut text)?;
+    let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
-        Ok(text)
+        Ok((text, metadata))
     } else {
         Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {bytes_max} bytes")))
     }

@@ -76,6 +76,9 @@ where
     };
     let fields = debug_fn(field).delimited(" ");
     tracing_subscriber::fmt()
+        // A line that cannot be written would be complained of where lines are written, which panics: the log may be lost,
+        // and not the task that had something to say.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_ansi(colour == Colour::Ansi)
         .fmt_fields(fields)

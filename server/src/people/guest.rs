@@ -115,12 +115,21 @@ impl fmt::Display for GuestId {
 /// How long a name may be and which characters it may have was checked when the frame was read.
 pub(crate) fn display_name(asked: Option<&str>, id: &str) -> String {
     match asked.map(str::trim) {
-        Some(name) if !name.is_empty() => name.to_owned(),
+        Some(name) if !name.chars().all(is_blank) => name.to_owned(),
         _ => {
             let from = id.char_indices().rev().nth(3).map_or(0, |(from, _)| from);
             format!("Guest {}", id[from..].to_ascii_uppercase())
         }
     }
+}
+
+/// Whether nothing is seen of a character that stands alone: spaces, fillers, and what only joins or marks others.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace()
+        || matches!(letter,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn random<const BYTES: usize>() -> [u8; BYTES] {
@@ -216,7 +225,7 @@ mod tests {
     #[test]
     fn a_name_is_trimmed_and_never_empty() {
         assert_eq!(display_name(Some("  Ada "), "g-abcdefgh"), "Ada");
-        for asked in [None, Some(""), Some(" \t\u{2003}")] {
+        for asked in [None, Some(""), Some(" \t\u{2003}"), Some("\u{200b}\u{3164}\u{2800}\u{feff}")] {
             assert_eq!(display_name(asked, "g-abcdefgh"), "Guest EFGH");
         }
         assert_eq!(display_name(None, "éé"), "Guest éé");

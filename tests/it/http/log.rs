@@ -1,7 +1,7 @@
 //! The log of the program: for people or for programs, and never a flood.
 
 use palabre_tests::machine::until;
-use palabre_tests::{HubProcess, RedisServer};
+use palabre_tests::{Client, HubProcess, RedisServer};
 use serde_json::Value;
 
 use super::health;
@@ -46,4 +46,24 @@ async fn a_start_without_redis_is_a_few_lines_and_no_error() {
     let log = hub.stderr();
     assert!(log.lines().count() <= 5 && !log.contains("ERROR"), "{log}");
     assert!(!log.contains("layer.healthy"), "the mode is not said before it is known: {log}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_is_lost_and_nothing_else() {
+    let mut redis = RedisServer::start().await;
+    let mut hub = HubProcess::start_unheard(&["--redis-url", &redis.url()]).await;
+    let state = async |state: &str| {
+        until(state, async || (health(hub.addr()).await["layer"]["state"] == state).then_some(())).await;
+    };
+    state("healthy").await;
+    let mut ana = Client::connect(hub.addr()).await;
+    ana.hello("Ana").await;
+    ana.join("lobby").await;
+    redis.kill().await;
+    state("connecting").await;
+    redis.start_again().await;
+    state("healthy").await;
+    ana.send("lobby", "still here").await;
+    assert_eq!(hub.terminate().await.code(), Some(0));
+    assert_eq!(ana.closed().await, 4000);
 }

@@ -33,10 +33,12 @@ impl History {
             bytes: from.value("bytes", size(64 << 10..=64 << 20), history.bytes),
             age: from.value("age", duration(Duration::from_mins(1)..=AGE_MAX), history.age),
         };
+        // A part that nobody set is no more than the whole that somebody did.
+        let part_age = duration(Duration::from_secs(1)..=Duration::from_hours(1));
         let tail = Kept {
-            messages: from.value("tail_messages", count(10..=1_000), tail.messages),
-            bytes: from.value("tail_bytes", size(16 << 10..=16 << 20), tail.bytes),
-            age: from.value("tail_age", duration(Duration::from_secs(1)..=Duration::from_hours(1)), tail.age),
+            messages: from.value("tail_messages", count(10..=1_000), tail.messages.min(history.messages)),
+            bytes: from.value("tail_bytes", size(16 << 10..=16 << 20), tail.bytes.min(history.bytes)),
+            age: from.value("tail_age", part_age, tail.age.min(history.age)),
         };
         let ids = from.value("ids", count(IDS_MIN..=IDS_MAX), ids);
         let node_bytes = from.value("node_bytes", size(16 << 20..=64 << 30), node_bytes);

@@ -1,18 +1,27 @@
-//! Nodes of other builds on the same Redis: what they write is read, or counted and passed over.
+//! Nodes of other builds on the same Redis: both chat, and what one cannot read is counted and passed over.
 //!
-//! A test has no old binary to run. What one wrote is kept as bytes beside the envelope's code; here it stands in a stream and
-//! comes through a channel, as the first build's script put it there.
+//! A test has no old binary to run. What one wrote is kept as bytes beside the envelope's code, and so are its scripts: `other`
+//! is a node that speaks to Redis by these. It is the first build's, or one whose envelopes say more than anybody knows yet.
 
-use std::sync::Arc;
+mod envelope;
+mod other;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use channel_layer::{
-    Amendment, ChannelLayer, Delivery, Error, Health, Mailbox, Message, MessageId, Mode, Owner, Posted,
-    Recovered, RedisRelay, ResilientLayer, Span,
+    Amendment, ChannelLayer, Delivery, Error, Health, Mailbox, Message, MessageId, Mode, Owner, Position,
+    Posted, Recovered, RedisRelay, ResilientLayer, Retention, Sent, Span,
 };
+use futures_util::future::join_all;
 use palabre_tests::{RedisServer, machine::until};
 
+use self::{envelope::Build, other::OtherBuild};
 use super::nodes::{
-    Beside, PATIENT, PREFIX, channel, group, healthy_node, is, member, next, next_message, offset, send,
+    Beside, PATIENT, PREFIX, channel, group, healthy_node, is, member, message, next, next_message, number,
+    numbers_of, offset, send,
 };
 
 const FIRST: &str = include_str!("../../../channel-layer/golden/first.txt");
@@ -122,4 +131,148 @@ async fn what_a_newer_build_writes_is_counted_and_passed_over() {
     let bodies: Vec<usize> = history(&late).await.iter().map(|posted| posted.body.data().len()).collect();
     assert_eq!(bodies, [1, 0, 0, 1]);
     assert!(relay.unread() >= 2, "{}", relay.unread());
+}
+
+/// A node of another build on the same Redis, and its relay.
+async fn other_node(redis: &RedisServer, build: Build) -> (ResilientLayer, Arc<OtherBuild>) {
+    let relay = Arc::new(OtherBuild::new(&redis.url(), build));
+    let layer = ResilientLayer::new(Arc::clone(&relay) as _, Mode::Redis, PATIENT);
+    is(&layer, Health::Healthy).await;
+    (layer, relay)
+}
+
+/// The history as a node has it, with everything that was sent.
+async fn texts(layer: &dyn ChannelLayer) -> Vec<(u32, String)> {
+    let text = |posted: &Arc<Posted>| String::from_utf8(posted.body.data().to_vec()).unwrap();
+    history(layer).await.iter().map(|posted| (number(posted), text(posted))).collect()
+}
+
+async fn two_builds_chat(build: Build) {
+    const EACH: u32 = 100;
+    let redis = RedisServer::start().await;
+    let (other, relay) = other_node(&redis, build).await;
+    let this = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let mut mailboxes = [member(&other, &lobby, 512).await, member(&this, &lobby, 512).await];
+    // Both at once, each with owners, exclusions and repeats of what the other has sent.
+    let except = mailboxes[0].channel().at("socket-3").unwrap();
+    let own = |n: u32| message(n).owned_by(Owner::from_u64(7)).except(except.clone());
+    let send = |layer: &ResilientLayer, n: u32| layer.group_send(lobby.clone(), own(n), Retention::Kept);
+    let sends = (0..EACH).flat_map(|n| [send(&other, n), send(&this, EACH + n), send(&this, n)]);
+    let mut positions = HashMap::new();
+    for sent in join_all(sends.collect::<Vec<_>>()).await {
+        let Sent { id, position, .. } = sent.unwrap();
+        assert_eq!(*positions.entry(id).or_insert(position), position, "one message, one position");
+    }
+    let count = 2 * EACH as usize;
+    assert_eq!(positions.len(), count);
+    let mut orders = Vec::new();
+    for mailbox in &mut mailboxes {
+        let mut order = Vec::new();
+        for at in 1..=u64::from(2 * EACH) {
+            let posted = next_message(mailbox).await;
+            assert_eq!((offset(&posted), positions[&posted.id]), (at, posted.position));
+            assert_eq!(
+                (posted.except.as_ref(), posted.body.data()),
+                (Some(&except), own(number(&posted)).body.data())
+            );
+            order.push(number(&posted));
+        }
+        orders.push(order);
+    }
+    assert_eq!(orders[0], orders[1], "both see one order");
+    // What is passed on without being kept, both ways.
+    for (layer, n) in [(&other, 900), (&this, 901)] {
+        layer.group_send(lobby.clone(), message(n), Retention::Ephemeral).await.unwrap();
+        for mailbox in &mut mailboxes {
+            let posted = next_message(mailbox).await;
+            assert_eq!((number(&posted), posted.position), (n, None));
+        }
+    }
+    // Whoever comes late reads all of it, of either build, from the same positions.
+    let (late_other, _) = other_node(&redis, build).await;
+    let late = healthy_node(&redis).await;
+    let read = texts(&this).await;
+    assert_eq!(read.iter().map(|(n, _)| *n).collect::<Vec<_>>(), orders[0][count - 100..]);
+    for layer in [&other, &late_other, &late] {
+        assert_eq!(texts(layer).await, read);
+        let from = positions[&message(orders[0][149]).id].unwrap();
+        let after = layer.history(lobby.clone(), Span::After(from), 100).await.unwrap();
+        assert_eq!(
+            numbers_of(after.page()),
+            orders[0][150..],
+            "a position of one build is good with the other"
+        );
+    }
+    let another = Message::frame(message(0).id, "another body");
+    for layer in [&late_other, &late] {
+        let refused = layer.group_send(lobby.clone(), another.clone(), Retention::Kept).await;
+        assert_eq!(refused, Err(Error::Conflict));
+    }
+    assert_eq!(relay.unread.load(Ordering::SeqCst), 0, "the other build could read everything");
+    assert!(
+        Beside::new(&redis).await.meta(&lobby).await["e"] == from_epoch(&positions),
+        "one epoch all the time"
+    );
+}
+
+fn from_epoch(positions: &HashMap<MessageId, Option<Position>>) -> String {
+    positions.values().next().unwrap().unwrap().epoch.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_the_first_build_and_one_of_this_chat_on_one_redis() {
+    two_builds_chat(Build::First).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_envelopes_have_fields_of_a_build_to_come_chats_with_one_of_this() {
+    two_builds_chat(Build::Newer).await;
+}
+
+#[tokio::test]
+async fn a_node_that_knows_no_amendments_goes_on_beside_one_that_makes_them() {
+    let redis = RedisServer::start().await;
+    let (first, relay) = other_node(&redis, Build::First).await;
+    let this = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let mut mailboxes = [member(&first, &lobby, 64).await, member(&this, &lobby, 64).await];
+    let owner = Owner::from_u64(7);
+    for n in 1..=3 {
+        this.group_send(lobby.clone(), message(n).owned_by(owner), Retention::Kept).await.unwrap();
+    }
+    let amend = async |by: u32, target: u32, amendment| {
+        let message = Message::frame(message(by).id, "amended").owned_by(owner);
+        this.amend(lobby.clone(), super::nodes::message(target).id, message, amendment).await.unwrap();
+    };
+    amend(100, 1, Amendment::Replace).await;
+    amend(101, 2, Amendment::Delete).await;
+    send(&first, &lobby, 4).await;
+    // The one that knows takes each for what it is; to the other they are copies of what it has, and move its position.
+    let mut live = [Vec::new(), Vec::new()];
+    for (mailbox, live) in mailboxes.iter_mut().zip(&mut live) {
+        for _ in 0..6 {
+            live.push(match next(mailbox).await {
+                Delivery::Message(posted) => (number(&posted), offset(&posted), posted.version.is_some()),
+                Delivery::Placed { id, position, .. } => {
+                    (u32::try_from(id.as_u128()).unwrap(), position.offset, false)
+                }
+                other => panic!("{other:?}"),
+            });
+        }
+    }
+    assert_eq!(
+        live[1],
+        [(1, 1, false), (2, 2, false), (3, 3, false), (1, 4, true), (2, 5, true), (4, 6, false)]
+    );
+    assert_eq!(live[0], live[1].iter().map(|(n, at, _)| (*n, *at, false)).collect::<Vec<_>>());
+    // Who reads it anew has the newest text of each, of either build; and the group is the same one.
+    let (late, _) = other_node(&redis, Build::First).await;
+    let _member = member(&late, &lobby, 8).await;
+    let expected = [(3, "3"), (1, "amended"), (2, "amended"), (4, "4")].map(|(n, text)| (n, text.to_owned()));
+    for layer in [&late, &this] {
+        assert_eq!(texts(layer).await, expected);
+    }
+    assert_eq!(send(&late, &lobby, 5).await.position.unwrap().offset, 7);
+    assert_eq!(relay.unread.load(Ordering::SeqCst), 0);
 }

@@ -527,6 +527,41 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_comes_twice_or_late_changes_nothing() {
+        let (mut one, mut other) = (Bench::new("one"), Bench::new("other"));
+        one.enter("ana");
+        let mut changes = Vec::new();
+        for key in ["bo", "cy"] {
+            other.enter(key);
+            let (_, Some(RowWrite::Put { change, .. })) = other.turn_with(Writes::Take) else { panic!() };
+            changes.push(change);
+        }
+        for nth in [0, 1, 0, 1] {
+            let change: Bytes = changes[nth].clone();
+            one.room.hear(decode_change(change).unwrap(), one.now() + RULES.lease);
+        }
+        assert_eq!(one.room.sight, Sight::Whole, "nothing is missing");
+        assert_eq!(one.keys().unwrap(), ["ana", "bo", "cy"]);
+    }
+
+    #[test]
+    fn another_name_that_was_missed_is_learned_with_the_row() {
+        let (mut one, mut other) = (Bench::new("one"), Bench::new("other"));
+        one.enter("ana");
+        other.enter("bo");
+        other.turn_to(&mut one);
+        one.turn();
+        let renamed = Member { info: b"other".as_slice().into(), ..member("bo") };
+        other.room.enter(&renamed);
+        let (_, write) = other.turn_with(Writes::Take);
+        other.pass(write, Lost::Once, &mut one);
+        other.enter("cy");
+        other.turn_to(&mut one);
+        assert_eq!(one.turn(), seen(3, &["bo", "cy"], &[]));
+        assert!(one.room.roster(&RULES).members.unwrap().contains(&renamed));
+    }
+
+    #[test]
     fn who_was_there_before_anybody_looked_is_no_news() {
         let (mut one, mut other) = (Bench::new("one"), Bench::new("other"));
         one.room.sight = Sight::None;

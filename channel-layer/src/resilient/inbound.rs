@@ -376,6 +376,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_while_a_read_was_under_way_is_read_once_more() {
+        let (mut inbound, mut mailbox) = live();
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
+        assert!(inbound.doubt().is_empty(), "it is being read");
+        assert_eq!(inbound.read(&name(), page(1, 11..=12)), Need::Read(at(1, 12)));
+        assert_eq!(inbound.read(&name(), page(1, 13..=13)), Need::Nothing);
+        assert_eq!(delivered(&mut mailbox), [11, 12, 13]);
+    }
+
+    #[test]
     fn a_read_from_an_epoch_that_this_node_does_not_know_asks_for_an_opening() {
         let (mut inbound, mut mailbox) = live();
         assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));

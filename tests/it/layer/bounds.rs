@@ -193,6 +193,34 @@ async fn as_many_ids_are_known_as_may_be_and_forgetting_is_admitted() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_kept_can_be_amended_though_its_id_is_an_old_one() {
+    let mut bounds = history(|history| history.messages = 60);
+    bounds.ids = 100;
+    let redis = RedisServer::start().await;
+    let layers: [Arc<dyn ChannelLayer>; 2] =
+        [Arc::new(MemoryLayer::with_bounds(bounds)), Arc::new(node(&redis, bounds).await)];
+    let own = |number| message(number).owned_by(Owner::from_u64(1));
+    for layer in layers {
+        for number in 1..=150 {
+            layer.group_send(group("lobby"), own(number), Retention::Kept).await.unwrap();
+        }
+        // The second hundred is the young generation; where the newest version stands is known in that one, and then in the
+        // old one as well.
+        for (version, by) in [(2, 201), (3, 202), (4, 303)] {
+            if version == 4 {
+                for number in 203..=250 {
+                    layer.group_send(group("lobby"), own(number), Retention::Kept).await.unwrap();
+                }
+            }
+            layer.amend(group("lobby"), message(99).id, own(by), Amendment::Replace).await.unwrap();
+            let latest = layer.history(group("lobby"), Span::Latest, 1).await.unwrap();
+            let newest = latest.page().messages[0].version.as_ref().map(|version| version.number);
+            assert_eq!(newest, Some(version));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_node_remembers_of_all_groups_as_much_as_it_may_and_lets_go_of_those_used_long_ago() {
     let layer = MemoryLayer::with_bounds(Bounds { node_bytes: 16 << 20, ..Bounds::default() });
     let post = async |name: &GroupName| {

@@ -72,6 +72,10 @@ impl conformance::relay::Fixture for OverBroker {
         Some(self.trouble(Trouble::Crash).boxed())
     }
 
+    fn trims_after(&self) -> Option<u64> {
+        Some(1_000)
+    }
+
     fn arrivals_max(&self) -> Option<u64> {
         Some(ARRIVALS_MAX as u64)
     }
@@ -101,6 +105,10 @@ impl conformance::layer::Fixture for OverBroker {
     fn trims_after(&self) -> Option<u64> {
         Some(1_000)
     }
+
+    fn forgets_after(&self) -> Option<u64> {
+        Some(IDS_MAX as u64 + 1)
+    }
 }
 
 mod its_relay {
@@ -125,4 +133,14 @@ async fn by_the_usual_rules_a_node_that_vanishes_is_forgotten_within_30_seconds(
     // The clock is the test's own, and the case takes some seconds before the node vanishes.
     let took = begun.elapsed();
     assert!((Duration::from_secs(16)..Duration::from_secs(38)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_ends_takes_its_members_with_it_long_before_its_leases_do() {
+    let rules = PresenceRules::default();
+    let fixture = OverBroker { rules, ..OverBroker::new(Pushes::Whole) };
+    let begun = Instant::now();
+    conformance::layer::run("a_shutdown_takes_a_node_s_members_with_it", &fixture).await;
+    let took = begun.elapsed();
+    assert!(took < rules.lease, "{took:?}");
 }

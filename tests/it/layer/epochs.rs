@@ -1,10 +1,13 @@
 //! A Redis that forgets, all of it or the last of it: the history begins anew or goes on, and readers are told which.
 
-use channel_layer::{ChannelLayer, GapReason, Health, Position, Recovered, ResilientLayer, Span};
+use channel_layer::{
+    ChannelLayer, Error, GapReason, Health, Position, Recovered, ResilientLayer, Retention, Span,
+};
 use palabre_tests::RedisServer;
 
 use super::nodes::{
-    Beside, group, healthy_node, is, member, next_message, next_resync, number, numbers, numbers_of, send,
+    Beside, group, healthy_node, is, key, member, message, next_message, next_resync, number, numbers,
+    numbers_of, send,
 };
 
 async fn read(layer: &ResilientLayer, after: Position) -> (Option<GapReason>, Vec<u32>) {
@@ -128,6 +131,11 @@ async fn a_restart_that_loses_the_last_messages_tells_those_who_had_them() {
         assert_eq!(read(layer, kept).await, (None, vec![11]));
         assert_eq!(read(layer, lost).await, (Some(GapReason::Rebuilt), vec![1, 2, 3, 4, 5, 11]));
     }
+    // A sender that stood among what was lost has seen no more than what is left: as if ids from behind that were forgotten.
+    Beside::new(&redis).await.ask::<i64>(&format!("HSET {} d1 8", key(&lobby, "m"))).await;
+    let late = message(12).with_floor(Some(Position { offset: 9, ..lost }));
+    let refused = nodes[0].group_send(lobby.clone(), late, Retention::Kept).await;
+    assert_eq!(refused, Err(Error::Undecided));
 }
 
 #[tokio::test]

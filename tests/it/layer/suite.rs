@@ -15,7 +15,7 @@ use super::nodes::{Beside, PATIENT, PREFIX};
 
 /// As in life, and ten times as fast; a lease is long enough for a loaded machine.
 pub(super) const QUICK: PresenceRules = PresenceRules {
-    members_max: 10,
+    members_max: 40,
     turn: Duration::from_millis(100),
     heartbeat: Duration::from_millis(1_000),
     lease: Duration::from_millis(5_000),
@@ -150,6 +150,10 @@ impl conformance::relay::Fixture for OverRedis {
             });
         };
         Some(crash.boxed())
+    }
+
+    fn trims_after(&self) -> Option<u64> {
+        Some(1_064)
     }
 
     fn arrivals_max(&self) -> Option<u64> {

@@ -124,6 +124,7 @@ pub(super) async fn a_history_is_read_page_by_page_without_hole(fixture: &dyn Fi
                 H2.same("a gap", gap, None);
                 H2.holds(numbers.len() <= messages_max, "more than was asked for");
                 seen.extend(&numbers);
+                H2.holds(seen.len() as u64 <= COUNT, "pages overlap");
                 H2.same("whether there is more", more, (seen.len() as u64) < COUNT);
                 let Some(last) = recovered.page().messages.last() else { break };
                 known.offset = offset(last);
@@ -157,6 +158,7 @@ pub(super) async fn a_history_is_read_backwards_page_by_page(fixture: &dyn Fixtu
                 H8.same("the head", page.head, head);
                 H8.holds(page.messages.len() <= messages_max, "more than was asked for");
                 seen.splice(..0, numbers_of(&page));
+                H8.holds(seen.len() as u64 <= COUNT, "pages overlap");
             }
             H8.same(format_args!("pages of {messages_max}"), seen, (1..=COUNT).collect());
         }

@@ -15,6 +15,7 @@ mod presence;
 mod races;
 mod rewriting;
 mod sending;
+mod turnover;
 mod vanishing;
 mod versions;
 
@@ -165,6 +166,8 @@ cases! { $ conformance_layer layer:
         every_node_shows_the_same_members
         of_a_crowd_there_is_a_number_and_of_few_the_names
         presence_that_is_nobody_s_disturbs_nobody;
+    turnover:
+        every_node_keeps_up_with_who_comes_and_goes;
     vanishing:
         a_shutdown_takes_a_node_s_members_with_it
         a_node_that_vanishes_is_forgotten_with_its_members

@@ -54,6 +54,7 @@ pub(super) async fn whatever_is_amended_every_reader_finds_the_newest_of_each(fi
                 let recovered = A5.history(node, &lobby, Span::After(after), messages_max).await;
                 let Recovered::All(page) = recovered else { A5.broken("the history has a gap") };
                 forward.extend(page.messages.iter().filter_map(|posted| posted.position));
+                A5.holds(forward.len() <= kept.len(), "pages overlap");
                 let Some(last) = forward.last().filter(|_| page.more) else { break };
                 after = *last;
             }
@@ -62,6 +63,7 @@ pub(super) async fn whatever_is_amended_every_reader_finds_the_newest_of_each(fi
                 let recovered = A5.history(node, &lobby, span, messages_max).await;
                 let Recovered::All(page) = recovered else { A5.broken("the history has a gap") };
                 back.extend(page.messages.iter().rev().filter_map(|posted| posted.position));
+                A5.holds(back.len() <= kept.len(), "pages overlap");
                 let Some(first) = back.last().filter(|_| page.more) else { break };
                 span = Span::Before(*first);
             }

@@ -48,6 +48,11 @@ pub trait Fixture: Send + Sync {
         None
     }
 
+    /// After how many more small messages the first of a group is surely not kept any more. `None`: nobody knows.
+    fn trims_after(&self) -> Option<u64> {
+        None
+    }
+
     /// After how many more messages the id of the first is surely not remembered any more. `None`: nobody knows.
     fn forgets_after(&self) -> Option<u64> {
         None
@@ -58,6 +63,7 @@ cases! { $ conformance_relay relay:
     opening:
         an_unused_group_begins_one_epoch_whoever_opens_it
         an_opening_gives_what_is_missing_or_the_last_and_why
+        an_opening_behind_what_was_trimmed_says_so
         many_groups_are_opened_in_one_call
         nothing_but_an_opening_makes_a_group;
     publishing:

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     conformance::{
         rules::{R3, R4, R5},
-        tools::{group, message, read},
+        tools::{group, message, not_applicable, numbers_of, read},
     },
     history::{GapReason, Recovered, Span},
     position::{Epoch, Position},
@@ -67,6 +67,26 @@ pub(super) async fn an_opening_gives_what_is_missing_or_the_last_and_why(fixture
             );
         }
     }
+}
+
+pub(super) async fn an_opening_behind_what_was_trimmed_says_so(fixture: &dyn Fixture) {
+    let Some(trims_after) = fixture.trims_after() else {
+        return not_applicable("after how many messages a history drops the first is not known");
+    };
+    let mut node = Node::new(fixture).await;
+    let lobby = group("lobby");
+    let mut writer = node.writer(R4, &lobby).await;
+    let numbers: Vec<u64> = (1..=trims_after + 1).collect();
+    for some in numbers.chunks(256) {
+        node.place(R4, &mut writer, some.iter().copied()).await;
+    }
+    let opened = node.open(R4, &lobby, Some(writer.position(0))).await;
+    R4.same("what is said of the beginning", read(&opened.recovered).0, Some(GapReason::Trimmed));
+    let last = numbers_of(opened.recovered.page()).pop();
+    R4.same("the last that comes with it", last, Some(trims_after + 1));
+    let opened = node.open(R4, &lobby, Some(writer.position(trims_after - 1))).await;
+    let expected = (None, vec![trims_after, trims_after + 1], false);
+    R4.same("what came after one that is kept", read(&opened.recovered), expected);
 }
 
 pub(super) async fn many_groups_are_opened_in_one_call(fixture: &dyn Fixture) {

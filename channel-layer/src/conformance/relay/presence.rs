@@ -175,6 +175,7 @@ pub(super) async fn a_row_ends_with_its_lease_unless_its_version_is_renewed(fixt
         R25.broken(format_args!("a row holds {PATIENT:?} after a lease of {SHORT:?}"));
     }
     R25.same("what is left", one.stored(R25, &lobby).await, vec![one.row(7, b"row")]);
+    R25.same("the others", one.presents(R25, longer, &lobby, renew(7)).await, (true, vec![]));
     R25.holds(!other.presents(R25, LONG, &lobby, renew(1)).await.0, "a row is there whose lease is over");
     R25.same("what that makes", one.stored(R25, &lobby).await, vec![one.row(7, b"row")]);
     // A short lease of one does not end the other's, nor does a withdrawal.

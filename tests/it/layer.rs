@@ -18,3 +18,4 @@ mod presence;
 mod reads;
 mod stored;
 mod suite;
+mod waiting;

@@ -11,6 +11,7 @@ use crate::{
     position::Position,
     relay::{Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
     report::Census,
+    resilient::room::Taken,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::sync::Arc;
@@ -130,9 +131,16 @@ impl Calls {
         async move { drop(relay.withdraw(&node).await) }
     }
 
-    pub(super) fn send(&mut self, to: ChannelName, message: Message, answer: oneshot::Sender<Result<()>>) {
+    pub(super) fn send(
+        &mut self,
+        to: ChannelName,
+        message: Message,
+        answer: oneshot::Sender<Result<()>>,
+        room: Taken,
+    ) {
         let relay = Arc::clone(&self.relay);
         self.call(async move {
+            let _room = room;
             let sent = relay.send(to, message).await.map_err(|_| Error::Unavailable);
             // A caller that dropped the answer does not want to know.
             let _unheard = answer.send(sent);

@@ -13,15 +13,10 @@ use crate::{
         Group, Registry,
         tail::{Tail, TailBounds},
     },
+    resilient::held::Held,
 };
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 use tokio::time::Instant;
-
-/// What a group may hold back while it is being repaired or opened; beyond it the rest is read again.
-const HOLD_MAX: usize = 4_096;
 
 /// What a group needs before it can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +43,7 @@ struct Reader {
     stage: Stage,
     /// Arrivals were lost while it was not in step: once it is, it reads once more.
     doubted: bool,
-    held: VecDeque<Arc<Posted>>,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -82,19 +77,19 @@ impl Inbound {
         }
         let reader = self.readers.entry(name.clone()).or_default();
         if reader.stage != Stage::Live {
-            reader.hold(posted);
+            reader.held.hold(posted);
             return Need::Nothing;
         }
         let step = self.registry.existing(name, |group| step(group, position, &posted));
         match step {
             None | Some(Step::Done) => Need::Nothing,
             Some(Step::Missing(after)) => {
-                reader.held.push_front(posted);
+                reader.held.hold_first(posted);
                 reader.stage = Stage::Reading;
                 Need::Read(after)
             }
             Some(Step::Strange) => {
-                reader.held.push_front(posted);
+                reader.held.hold_first(posted);
                 self.unsync(name);
                 Need::Open
             }
@@ -138,7 +133,7 @@ impl Inbound {
             return Need::Read(head);
         }
         reader.stage = Stage::Live;
-        while let Some(posted) = self.readers.get_mut(name).and_then(|reader| reader.held.pop_front()) {
+        while let Some(posted) = self.readers.get_mut(name).and_then(|reader| reader.held.take()) {
             let need = self.accept(posted);
             if need != Need::Nothing {
                 return need;
@@ -179,15 +174,6 @@ impl Inbound {
 
     pub(crate) fn forget(&mut self, name: &GroupName) {
         self.readers.remove(name);
-    }
-}
-
-impl Reader {
-    fn hold(&mut self, posted: Arc<Posted>) {
-        // What does not fit shows as a jump later, and is then read.
-        if self.held.len() < HOLD_MAX {
-            self.held.push_back(posted);
-        }
     }
 }
 
@@ -296,6 +282,7 @@ mod tests {
         mailbox::{Mailbox, Received},
         message::{Message, MessageId},
         position::Epoch,
+        resilient::held::BYTES_MAX,
     };
 
     fn at(epoch: u64, offset: u64) -> Position {
@@ -344,6 +331,26 @@ mod tests {
         assert!(delivered(&mut mailbox).is_empty());
         assert_eq!(inbound.read(&name(), page(1, 11..=13)), Need::Nothing);
         assert_eq!(delivered(&mut mailbox), [11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn what_is_too_much_to_be_held_is_read_again() {
+        let (mut inbound, mut mailbox) = live();
+        let large = |offset: u64| {
+            let message = Message::frame(MessageId::from_u128(offset.into()), vec![b' '; 600 << 10]);
+            Arc::new(Posted::new(name(), message, Some(at(1, offset))))
+        };
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
+        for offset in 13..=20 {
+            assert_eq!(inbound.accept(large(offset)), Need::Nothing);
+        }
+        assert!(inbound.readers[&name()].held.bytes <= BYTES_MAX);
+        assert_eq!(inbound.accept(posted(1, 21)), Need::Nothing);
+        // Three were held and a small one after a jump, before which what is missing is read.
+        assert_eq!(inbound.read(&name(), page(1, 11..=11)), Need::Read(at(1, 15)));
+        assert_eq!(inbound.read(&name(), page(1, 16..=20)), Need::Nothing);
+        assert_eq!(delivered(&mut mailbox), (11..=21).collect::<Vec<_>>());
+        assert_eq!(inbound.readers[&name()].held.bytes, 0);
     }
 
     #[test]

@@ -5,11 +5,14 @@
 
 mod backoff;
 mod calls;
+mod held;
 mod inbound;
 mod owner;
 mod presence;
 mod presenter;
 mod publisher;
+mod reads;
+mod room;
 mod subscriptions;
 
 use crate::{
@@ -26,7 +29,7 @@ use crate::{
         Registry,
         tail::{TailBounds, TailRead},
     },
-    relay::{LinkError, Relay},
+    relay::Relay,
     report::{Census, Report},
     state::{Health, LayerState, Mode},
 };
@@ -34,6 +37,8 @@ use futures_util::{FutureExt, future::ready};
 use owner::{Command, Owner};
 use presence::{SharedPresence, presence};
 use publisher::Pending;
+use reads::read_backend;
+use room::Room;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
@@ -58,6 +63,8 @@ pub struct ResilientLayer {
     registry: Arc<Registry>,
     relay: Arc<dyn Relay>,
     commands: mpsc::Sender<Command>,
+    /// What may wait for the backend, in bytes.
+    room: Room,
     /// Who is where; its task ends with the layer, whoever still has the other side of it.
     presence: (Arc<SharedPresence>, DropGuard),
     status: watch::Receiver<LayerState>,
@@ -114,7 +121,21 @@ impl ResilientLayer {
         let presence = (Arc::new(presence), presence_stop.drop_guard());
         let reads = Arc::new(Semaphore::new(READS_MAX));
         let runtime = Handle::current();
-        Self { registry, relay, commands, presence, status, census, deadline, reads, runtime, stop, tasks }
+        let room = Room::new();
+        Self {
+            registry,
+            relay,
+            commands,
+            room,
+            presence,
+            status,
+            census,
+            deadline,
+            reads,
+            runtime,
+            stop,
+            tasks,
+        }
     }
 
     fn open(&self) -> Result<()> {
@@ -131,12 +152,14 @@ impl ResilientLayer {
 
     /// Takes its place in the queue now; the answer waits.
     fn publish(&self, group: GroupName, message: Message, retention: Retention) -> Answer<Sent> {
-        if let Err(too_large) = message.check() {
-            return ready(Err(too_large)).boxed();
-        }
+        let room = match message.check().and_then(|()| self.room.take(&message)) {
+            Ok(room) => room,
+            Err(refused) => return ready(Err(refused)).boxed(),
+        };
         let (answer, answered) = oneshot::channel();
         let deadline = Instant::now() + self.deadline;
-        let command = self.command(Command::Publish(Pending { group, message, retention, deadline, answer }));
+        let pending = Pending { group, message, retention, deadline, answer, _room: room };
+        let command = self.command(Command::Publish(pending));
         let answer = self.answer(command, answered, deadline);
         async move { answer.await? }.boxed()
     }
@@ -177,8 +200,12 @@ impl ChannelLayer for ResilientLayer {
         if to.node() == self.registry.node() {
             return ready(self.registry.deliver(to, message)).boxed();
         }
+        let room = match self.room.take(&message) {
+            Ok(room) => room,
+            Err(full) => return ready(Err(full)).boxed(),
+        };
         let (answer, answered) = oneshot::channel();
-        let command = self.command(Command::Send(to, message, answer));
+        let command = self.command(Command::Send(to, message, answer, room));
         let answer = self.answer(command, answered, Instant::now() + self.deadline);
         async move { answer.await? }.boxed()
     }
@@ -270,23 +297,4 @@ impl ChannelLayer for ResilientLayer {
         }
         .boxed()
     }
-}
-
-/// Reads from the backend, which may have to open the group first.
-async fn read_backend(
-    relay: &dyn Relay,
-    commands: &mpsc::WeakSender<Command>,
-    group: GroupName,
-    span: Span,
-    messages_max: usize,
-) -> Option<Recovered> {
-    match relay.read(group.clone(), span, messages_max).await {
-        Err(LinkError::Unopened) => {}
-        read => return read.ok(),
-    }
-    // It was quiet for so long that the backend has forgotten it, or nobody has used it yet.
-    let (answer, opened) = oneshot::channel();
-    commands.upgrade()?.try_send(Command::Open(group.clone(), answer)).ok()?;
-    opened.await.ok()?;
-    relay.read(group, span, messages_max).await.ok()
 }

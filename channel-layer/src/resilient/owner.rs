@@ -19,6 +19,7 @@ use crate::{
         calls::{Calls, Done, ENTRIES_MAX},
         inbound::{Inbound, Need},
         publisher::{Pending, Publisher},
+        room::Taken,
         subscriptions::{Join, Subscriptions},
     },
     state::{Health, LayerState},
@@ -50,7 +51,7 @@ pub(super) enum Command {
     Publish(Pending),
     Join(GroupName, oneshot::Sender<()>),
     Open(GroupName, oneshot::Sender<()>),
-    Send(ChannelName, Message, oneshot::Sender<Result<()>>),
+    Send(ChannelName, Message, oneshot::Sender<Result<()>>, Taken),
 }
 
 /// Whatever wakes the owner.
@@ -210,9 +211,9 @@ impl Owner {
                     self.unopened.insert(group);
                 }
             }
-            Command::Send(to, message, answer) => {
+            Command::Send(to, message, answer, room) => {
                 if self.link.is_some() {
-                    self.calls.send(to, message, answer);
+                    self.calls.send(to, message, answer, room);
                 } else {
                     let _gone = answer.send(Err(Error::Unavailable));
                 }

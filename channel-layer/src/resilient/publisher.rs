@@ -11,6 +11,7 @@ use crate::{
     name::GroupName,
     position::{Epoch, Position, Scope},
     relay::{Chain, LinkError, Outgoing, Verdict},
+    resilient::room::Taken,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,7 +22,11 @@ use tokio::{sync::oneshot, time::Instant};
 /// Messages in one round trip. What comes meanwhile is the next batch, so batches grow with the load by themselves.
 const BATCH_MAX: usize = 256;
 
-/// Messages that wait for their batch or their group.
+/// Bytes in one round trip: a megabyte more or less, so that the largest messages do not keep the question whether the backend
+/// is alive waiting behind them, and what is packed for it is no second copy of all that waits.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Messages that wait for their batch or their group. How many bytes they may have is decided before they come here.
 const QUEUE_MAX: usize = 10_000;
 
 /// How long a chain is kept without a publish.
@@ -36,6 +41,8 @@ pub(crate) struct Pending {
     /// After this its caller has stopped waiting, and it is not sent any more.
     pub(crate) deadline: Instant,
     pub(crate) answer: oneshot::Sender<Result<Sent>>,
+    /// What it takes of the room for all that waits.
+    pub(crate) _room: Taken,
 }
 
 impl Pending {
@@ -97,8 +104,8 @@ impl Publisher {
         head: impl Fn(&GroupName) -> Option<Position>,
         unopened: &mut impl Extend<GroupName>,
     ) -> Vec<Outgoing> {
-        let mut batch = Vec::new();
-        while batch.len() < BATCH_MAX {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
             let Some(pending) = self.queue.pop_front() else { break };
             if pending.deadline <= now {
                 pending.answer(Err(Error::Unavailable));
@@ -122,6 +129,7 @@ impl Publisher {
                 // Nothing is numbered, so nothing need be open.
                 (Retention::Ephemeral, _) => None,
             };
+            bytes += message.body.data().len();
             batch.push(Outgoing { group, message, place });
             self.in_flight.push(pending);
         }
@@ -206,7 +214,8 @@ fn later(one: Position, other: Option<Position>) -> Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::MessageId;
+    use crate::{message::MessageId, resilient::room::Room};
+    use bytes::Bytes;
 
     fn at(offset: u64) -> Position {
         Position { epoch: Epoch::from_u64(1).unwrap(), offset }
@@ -216,19 +225,29 @@ mod tests {
         publisher: Publisher,
         unopened: Vec<GroupName>,
         answers: Vec<oneshot::Receiver<Result<Sent>>>,
+        room: Room,
+        body: Bytes,
     }
 
     impl Bench {
         fn new() -> Self {
-            Self { publisher: Publisher::default(), unopened: Vec::new(), answers: Vec::new() }
+            Self {
+                publisher: Publisher::default(),
+                unopened: Vec::new(),
+                answers: Vec::new(),
+                room: Room::new(),
+                body: Bytes::from_static(b"{}"),
+            }
         }
 
         fn push(&mut self, group: &str, id: u128) {
             let (answer, answered) = oneshot::channel();
             let deadline = Instant::now() + Duration::from_millis(250);
-            let message = Message::frame(MessageId::from_u128(id), "{}");
+            let message = Message::frame(MessageId::from_u128(id), self.body.clone());
+            let room = self.room.take(&message).unwrap();
             let (group, retention) = (group.parse().unwrap(), Retention::Kept);
-            self.publisher.push(Pending { group, message, retention, deadline, answer }, Instant::now());
+            let pending = Pending { group, message, retention, deadline, answer, _room: room };
+            self.publisher.push(pending, Instant::now());
             self.answers.push(answered);
         }
 
@@ -262,6 +281,18 @@ mod tests {
         bench.open("a", 2);
         let sent: Vec<_> = bench.batch().into_iter().map(|(_, id, seq)| (id, seq)).collect();
         assert_eq!(sent, [(1, 1), (3, 2), (4, 3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_messages_leave_in_smaller_batches_and_in_order() {
+        let mut bench = Bench::new();
+        bench.open("a", 1);
+        bench.body = vec![b' '; 300 << 10].into();
+        for id in 1..=6 {
+            bench.push("a", id);
+        }
+        let mut ids = || bench.batch().into_iter().map(|(_, id, _)| id).collect::<Vec<_>>();
+        assert_eq!((ids(), ids(), ids()), (vec![1, 2, 3, 4], vec![5, 6], vec![]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,9 @@ use tokio::time::sleep;
 /// Messages that may arrive while a room is being repaired; those beyond it are read again.
 const DEFERRED_MAX: usize = 4_096;
 
+/// The same in bytes: more than a history keeps of a group unless it is told to.
+const DEFERRED_BYTES_MAX: usize = 2 << 20;
+
 /// What one read brings: as much as a history keeps.
 const MESSAGES_MAX: usize = 1_000;
 
@@ -26,6 +29,7 @@ const RETRY: Duration = Duration::from_millis(250);
 pub(super) struct Repair {
     /// What arrived since the read began.
     pub(super) deferred: Vec<Arc<Posted>>,
+    deferred_bytes: usize,
     /// Something was lost since then: what was read may lack it.
     pub(super) again: bool,
 }
@@ -62,10 +66,12 @@ impl Room {
 
     /// Puts messages aside if the room is being repaired; says whether it is.
     pub(super) fn defer(&mut self, messages: &[Arc<Posted>]) -> bool {
-        let Some(Repair { deferred, again }) = &mut self.repair else { return false };
+        let Some(Repair { deferred, deferred_bytes, again }) = &mut self.repair else { return false };
         // What has no position is nothing that a repair could put in order.
         for posted in messages.iter().filter(|posted| posted.position.is_some()) {
-            if deferred.len() < DEFERRED_MAX {
+            let bytes = *deferred_bytes + posted.body.data().len();
+            if deferred.len() < DEFERRED_MAX && bytes <= DEFERRED_BYTES_MAX {
+                *deferred_bytes = bytes;
                 deferred.push(Arc::clone(posted));
             } else {
                 *again = true;

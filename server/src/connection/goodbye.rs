@@ -18,6 +18,10 @@ impl Connection {
     /// Ends with a close frame, and waits until the client has answered it or hung up, as long as it takes what waits.
     pub(super) async fn say_goodbye(&mut self, code: CloseCode) {
         self.worker.push_close(&self.socket, code);
+        if code == CloseCode::Flood {
+            // There may be megabytes more on the way, and reading them is what it costs.
+            self.wire.give_up();
+        }
         let (worker, socket, wire) = (&self.worker, &self.socket, &mut self.wire);
         let mut answered = pin!(async {
             loop {

@@ -143,6 +143,12 @@ impl Wire {
         frame
     }
 
+    /// From now on bytes are only taken off the connection, as after [`Frame::Broken`]: nobody wants to know what they say.
+    pub(super) fn give_up(&mut self) {
+        self.broken = true;
+        self.context = None;
+    }
+
     /// A new turn begins.
     pub(super) fn begin_turn(&mut self) {
         self.budget = Budget { bytes: BYTES_A_TURN, frames: FRAMES_A_TURN };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use palabre_tests::HubProcess;
 use palabre_tests::bystander::undisturbed;
+use palabre_tests::http::connect_from;
 use palabre_tests::machine::DEADLINE;
 use palabre_tests::raw::request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,6 +33,14 @@ async fn said(addr: SocketAddr, bytes: &str) -> TcpStream {
 
 async fn silent(addr: SocketAddr, what: &str, bytes: &str) {
     let (took, came) = end(said(addr, bytes).await, what).await;
+    assert!(took >= EARLIEST && came.is_empty(), "{what}: {took:?}, {came}");
+}
+
+/// From a proxy that is expected to say first who is behind it, and does not come to the end of that.
+async fn begun(addr: SocketAddr, what: &str, preamble: &[u8]) {
+    let mut stream = connect_from([127, 0, 0, 9].into(), addr).await;
+    stream.write_all(preamble).await.expect("the kernel takes it");
+    let (took, came) = end(stream, what).await;
     assert!(took >= EARLIEST && came.is_empty(), "{what}: {took:?}, {came}");
 }
 
@@ -99,6 +108,25 @@ async fn no_phase_of_a_connection_lasts_for_ever() {
             idle(addr),
             half_a_body(addr),
             unread(addr),
+        )
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxy_is_not_waited_for_for_ever_either() {
+    let settings =
+        [("PALABRE_SERVER_TRUSTED_PROXIES", "127.0.0.9"), ("PALABRE_SERVER_PROXY_PROTOCOL", "true")];
+    let hub = HubProcess::start_with(&[], &settings).await;
+    let addr = hub.addr();
+    let whole = b"PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n";
+    undisturbed(addr, async {
+        tokio::join!(
+            begun(addr, "nothing", b""),
+            begun(addr, "half a line", &whole[..20]),
+            begun(addr, "a line without its end", &whole[..whole.len() - 1]),
+            begun(addr, "half of version 2", b"\r\n\r\n\0\r\nQUIT\n\x21"),
+            begun(addr, "a preamble alone", whole),
         )
     })
     .await;

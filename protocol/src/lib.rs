@@ -37,4 +37,5 @@ pub use event::{
 pub use place::{Edited, Placing, Position, payload, place};
 pub use request::{
     Delete, Edit, Hello, History, Join, JoinGroup, Leave, Presence, React, Read, Request, Send, Typing,
+    Written,
 };

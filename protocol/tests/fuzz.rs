@@ -34,7 +34,7 @@ fn read(request: &Request, limits: &Limits) {
         request.body::<Hello<'_>>().and_then(|hello| hello.check(limits)),
         request.body::<Join>().and_then(|join| join.check(limits)),
         request.body::<Leave>().and_then(|leave| leave.check(limits)),
-        request.body::<Send<'_>>().and_then(|send| send.check(limits)),
+        request.body::<Send<'_>>().and_then(|send| send.written().check(limits)),
         request.body::<History>().map(drop),
         request.body::<Typing>().map(drop),
     ];

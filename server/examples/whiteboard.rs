@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = palabre::bind(arguments.next().ok_or("usage: whiteboard ADDRESS [REDIS_URL]")?.parse()?)?;
     settings.redis.url = arguments.next().map(|url| url.parse()).transpose()?;
     let (layer, state) = palabre::layer(&settings)?;
-    let chats = Chats::new(Arc::clone(&layer), state);
+    let chats = Chats::new(Arc::clone(&layer), state, &settings.limits);
     let hub = Hub::builder(layer)
         .gate(GuestGate::new(None, Limits::default()))
         .mount(chat::PREFIX, move |_| Chat::new(Limits::default()).sharing(&chats))

@@ -5,6 +5,7 @@ mod crowd;
 mod elsewhere;
 mod history;
 mod marks;
+mod pace;
 mod resume;
 mod typing;
 

@@ -11,13 +11,17 @@ use crate::machine::{Folder, Signal, end, ended, signal, until};
 const LISTENING: &str = "listening on http://";
 
 /// Limits that no test reaches by accident.
-const UNLIMITED: [(&str, &str); 6] = [
+const UNLIMITED: [(&str, &str); 10] = [
     ("PALABRE_LIMITS_FRAMES_PER_S", "1000000"),
     ("PALABRE_LIMITS_FRAMES_BURST", "1000000"),
     ("PALABRE_LIMITS_BYTES_PER_S", "1GiB"),
     ("PALABRE_LIMITS_BYTES_BURST", "1GiB"),
     ("PALABRE_LIMITS_USER_REQUESTS_PER_S", "1000000"),
     ("PALABRE_LIMITS_USER_REQUESTS_BURST", "1000000"),
+    ("PALABRE_LIMITS_EDITS_PER_S", "1000000"),
+    ("PALABRE_LIMITS_EDITS_BURST", "1000000"),
+    ("PALABRE_LIMITS_USER_EDITS_PER_S", "1000000"),
+    ("PALABRE_LIMITS_USER_EDITS_BURST", "1000000"),
 ];
 
 /// A running `palabre`.

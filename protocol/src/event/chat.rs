@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::core::User;
 use crate::frame::Draft;
 use crate::hex;
 use crate::place::Position;
+use crate::request::Written;
 
 /// A message as its sender's node encodes it, once: the payload that [`place`](crate::place()) completes.
 ///
@@ -15,18 +15,12 @@ use crate::place::Position;
 /// field: these two are written once a message.
 #[derive(Debug, Clone, Copy)]
 pub struct ChatMessage<'a> {
-    /// The sender's own.
-    pub client_id: &'a str,
     /// When the hub took it, in milliseconds since 1970.
     pub ts: u64,
     /// The sender.
     pub user: User<'a>,
     /// What they wrote.
-    pub text: &'a str,
-    /// The sender's JSON, byte for byte.
-    pub data: Option<&'a RawValue>,
-    /// The id of the message that this one answers.
-    pub reply_to: Option<&'a str>,
+    pub written: Written<'a>,
 }
 
 impl ChatMessage<'_> {
@@ -41,7 +35,7 @@ impl ChatMessage<'_> {
     }
 
     fn write(&self, end: &[u8]) -> Bytes {
-        let Self { client_id, ts, user, text, data, reply_to } = self;
+        let Self { ts, user, written: Written { client_id, text, data, reply_to } } = self;
         let mut draft = Draft::with_capacity(
             FIXED_BYTES + client_id.len() + text.len() + data.map_or(0, |data| data.get().len()),
         );

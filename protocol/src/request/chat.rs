@@ -32,13 +32,10 @@ pub struct Send<'a> {
 }
 
 impl Send<'_> {
-    /// Checks lengths.
-    ///
-    /// # Errors
-    ///
-    /// `too_large` for a text past `text_chars`, or data that would fill a frame of `frame_bytes` alone.
-    pub fn check(&self, limits: &Limits) -> Result<(), Refusal> {
-        check(&self.text, self.data, limits)
+    /// What the user wrote.
+    pub fn written(&self) -> Written<'_> {
+        let Self { client_id, text, data, reply_to, .. } = self;
+        Written { client_id, text, data: *data, reply_to: reply_to.as_deref() }
     }
 }
 
@@ -69,13 +66,42 @@ pub struct Edit<'a> {
 }
 
 impl Edit<'_> {
+    /// What the user wrote instead.
+    pub fn written(&self) -> Written<'_> {
+        let Self { client_id, text, data, reply_to, .. } = self;
+        Written { client_id, text, data: *data, reply_to: reply_to.as_deref() }
+    }
+}
+
+/// What a user wrote, whether first or instead: what a [`Send`] and an [`Edit`] have in common, and others get to see.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a> {
+    /// Of this send, or of this edit.
+    pub client_id: &'a str,
+    /// The words.
+    pub text: &'a str,
+    /// The sender's JSON, byte for byte.
+    pub data: Option<&'a RawValue>,
+    /// The id of the message that this one answers.
+    pub reply_to: Option<&'a str>,
+}
+
+impl Written<'_> {
     /// Checks lengths.
     ///
     /// # Errors
     ///
-    /// As [`Send::check`].
+    /// `too_large` for a text past `text_chars`, or data that would fill a frame of `frame_bytes` alone.
     pub fn check(&self, limits: &Limits) -> Result<(), Refusal> {
-        check(&self.text, self.data, limits)
+        if is_longer_than(limits.text_chars, self.text) {
+            let message = format!("`text` has more than {} characters", limits.text_chars);
+            return Err(Refusal::new(ErrorCode::TooLarge, message));
+        }
+        if self.data.is_some_and(|data| data.get().len() > limits.frame_bytes) {
+            let message = format!("`data` has more than {} bytes", limits.frame_bytes);
+            return Err(Refusal::new(ErrorCode::TooLarge, message));
+        }
+        Ok(())
     }
 }
 
@@ -124,18 +150,6 @@ pub struct Read {
     pub position: Position,
 }
 
-fn check(text: &str, data: Option<&RawValue>, limits: &Limits) -> Result<(), Refusal> {
-    if is_longer_than(limits.text_chars, text) {
-        let message = format!("`text` has more than {} characters", limits.text_chars);
-        return Err(Refusal::new(ErrorCode::TooLarge, message));
-    }
-    if data.is_some_and(|data| data.get().len() > limits.frame_bytes) {
-        let message = format!("`data` has more than {} bytes", limits.frame_bytes);
-        return Err(Refusal::new(ErrorCode::TooLarge, message));
-    }
-    Ok(())
-}
-
 /// Somebody is writing in a group.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,15 +177,8 @@ mod tests {
         let limits = Limits { frame_bytes: 8, ..Limits::default() };
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         let (fits, long) = (raw("[123456]"), raw("[1234567]"));
-        let send = |data| Send {
-            group: "lobby".to_owned(),
-            client_id: "c-5b1e9f02".to_owned(),
-            text: String::new(),
-            data: Some(data),
-            reply_to: None,
-            since: None,
-        };
-        assert_eq!(send(&fits).check(&limits), Ok(()));
-        assert_eq!(send(&long).check(&limits).unwrap_err().code, ErrorCode::TooLarge);
+        let written = |data| Written { client_id: "c-5b1e9f02", text: "", data: Some(data), reply_to: None };
+        assert_eq!(written(&fits).check(&limits), Ok(()));
+        assert_eq!(written(&long).check(&limits).unwrap_err().code, ErrorCode::TooLarge);
     }
 }

@@ -20,7 +20,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use self::chat::{Delete, Edit, React, Read, Send, Typing};
+pub use self::chat::{Delete, Edit, React, Read, Send, Typing, Written};
 pub use self::core::{Hello, Join, JoinGroup, Leave, Presence};
 pub use self::history::History;
 

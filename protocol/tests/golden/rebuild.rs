@@ -6,7 +6,7 @@ use bytes::Bytes;
 use palabre_protocol::{
     Ack, CaughtUp, ChatMessage, ChatReactions, ChatTyping, Counts, Deleted, Done, Drain, Edited, ErrorCode,
     ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping, Placing, Pong, Position, PresenceChange,
-    Present, RateLimited, Settled, Snapshot, User, Welcome, encode, history, joined, payload, place, resync,
+    Present, RateLimited, Settled, Snapshot, User, Welcome, Written, encode, history, joined, payload, place, resync,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -129,13 +129,11 @@ fn rebuild_presence(frame: &Value) -> Bytes {
 fn rebuild_message(frame: &Value) -> Bytes {
     let (client_id, ts, user) = (text(&frame["client_id"]), number(&frame["ts"]), user(&frame["user"]));
     let data = frame.get("data").map(|data| RawValue::from_string(data.to_string()).unwrap());
+    let reply_to = text_or_none(&frame["reply_to"]);
     let message = |text| ChatMessage {
-        client_id,
         ts,
         user,
-        text,
-        data: data.as_deref(),
-        reply_to: text_or_none(&frame["reply_to"]),
+        written: Written { client_id, text, data: data.as_deref(), reply_to },
     };
     let was: Vec<Position> =
         frame.get("was").into_iter().flat_map(list).map(|was| position(was).unwrap()).collect();

@@ -3,7 +3,11 @@
 //! A message's reactions may change a thousand times in a second, and every member would be told of each. So what has
 //! changed is put down, and told four times a second: as it is then, and always the last of it.
 
-use crate::state::{State, reactions::Tally};
+use crate::{
+    chat::pace::Paces,
+    config::Rates,
+    state::{State, reactions::Tally},
+};
 use channel_layer::{Answer, ChannelLayer, Error, GroupName, Message, MessageId, Retention, Sent};
 use futures_util::future::{FutureExt, ready};
 use palabre_protocol::{ChatReactions, Counts};
@@ -32,6 +36,7 @@ const NEWS_MAX: usize = 10_000;
 /// What the chats of a hub share.
 pub struct Chats {
     pub(super) state: State,
+    pub(super) paces: Paces,
     news: Arc<News>,
     tasks: TaskTracker,
     /// Where work goes on that outlives the connection that began it.
@@ -40,17 +45,25 @@ pub struct Chats {
 }
 
 impl Chats {
-    /// Chats over `layer`, with `state` beside its histories.
+    /// Chats over `layer`, with `state` beside its histories; of `rates` those of edits are theirs.
     ///
     /// # Panics
     ///
     /// Outside a runtime of tokio.
     #[must_use]
-    pub fn new(layer: Arc<dyn ChannelLayer>, state: State) -> Arc<Self> {
+    pub fn new(layer: Arc<dyn ChannelLayer>, state: State, rates: &Rates) -> Arc<Self> {
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let news = Arc::new(News { layer, waiting: Mutex::default(), wake: Notify::new() });
         tasks.spawn(Arc::clone(&news).tell(ended.clone()));
-        Arc::new(Self { state, news, tasks, runtime: Handle::current(), _ends_the_news: ended.drop_guard() })
+        let _ends_the_news = ended.drop_guard();
+        Arc::new(Self {
+            state,
+            paces: Paces::new(rates),
+            news,
+            tasks,
+            runtime: Handle::current(),
+            _ends_the_news,
+        })
     }
 
     /// Does `work` to its end, whatever becomes of the connection that wants its answer.

@@ -1,8 +1,12 @@
 //! Reactions and read positions: what stands beside the messages, and what a joiner is given of it.
 
 use crate::{
-    chat::{amend::refusing, chats::Chats, post::owner},
-    consumer::{Context, Failure, Outcome},
+    chat::{
+        answer::{answer_done, refusing},
+        chats::Chats,
+        message::owner,
+    },
+    consumer::{Context, Outcome},
     position::{from_wire, on_wire},
     state::reactions::{Mark, Reaction},
 };
@@ -11,9 +15,7 @@ use channel_layer::{
     Recovered, Span, Version,
 };
 use futures_util::future::{FutureExt, join};
-use palabre_protocol::{
-    ChatSlot, Counts, Done, ErrorCode, ErrorFrame, React, Reacted, Read, Refusal, Request,
-};
+use palabre_protocol::{ChatSlot, Counts, ErrorCode, React, Reacted, Read, Refusal, Request};
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
 
@@ -39,7 +41,7 @@ pub(super) fn react(request: &Request, chats: &Arc<Chats>, cx: &Context) -> Outc
             Ok(())
         };
         let told = chats.see_through(told.boxed());
-        answer(request, &group, Some(asked.id), async move { Ok(told.await.map(|()| None)?) }, cx)
+        answer_done(request, &group, Some(target), async move { Ok(told.await.map(|()| None)?) }, cx)
     })
 }
 
@@ -63,7 +65,7 @@ pub(super) fn read(request: &Request, chats: &Arc<Chats>, cx: &Context) -> Outco
             }
             Ok(Some(reads.advance(&to, user, position).await?))
         };
-        answer(request, &group, None, read, cx)
+        answer_done(request, &group, None, read, cx)
     })
 }
 
@@ -74,30 +76,6 @@ async fn present(cx: &Context, group: &GroupName, position: Position) -> Result<
         Recovered::Gap(_, _) => return Ok(None),
     };
     Ok(Some(Position { epoch: head.epoch, offset: position.offset }))
-}
-
-/// Puts off the ack, or the error, of something that has no place in the order.
-fn answer(
-    request: &Request,
-    group: &GroupName,
-    id: Option<u128>,
-    work: impl Future<Output = Result<Option<Position>, Failure>> + 'static,
-    cx: &Context,
-) -> Outcome {
-    let (reference, group, here) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
-    cx.defer(async move {
-        let (reference, group) = (reference.as_deref(), group.as_str());
-        match work.await {
-            Ok(read) => {
-                let (read, scope) = (read.map(on_wire), here.layer_state().scope().as_str());
-                Some(palabre_protocol::encode(&Done { reference: reference?, group, id, read, scope }))
-            }
-            Err(Failure(Refusal { code, message })) => {
-                let error = ErrorFrame { reference, group: Some(group), code, message: &message };
-                Some(palabre_protocol::encode(&error))
-            }
-        }
-    })
 }
 
 /// What somebody who is given `page` is told of it and of themselves. What cannot be had now is left out.

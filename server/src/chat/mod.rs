@@ -1,18 +1,24 @@
 //! The chat: a consumer like any other, which sends what people write to the groups that they are in.
 //!
-//! What people write are messages, kept and ordered by the layer: `post` sends, `amend` edits and deletes. Beside them stand
-//! `marks`, reactions and read positions, in values that all `chats` of a hub share. `typing` is kept nowhere.
+//! What people write are messages, kept and ordered by the layer: `post` sends, edits and deletes, the latter two at a `pace`.
+//! Beside them stand `marks`, reactions and read positions, in values that all `chats` of a hub share. `typing` is kept nowhere.
 
-mod amend;
-mod chats;
-mod marks;
 mod post;
+
+mod marks;
+
 mod typing;
+
+mod answer;
+mod chats;
+mod message;
+mod pace;
 
 pub use chats::Chats;
 
 use crate::consumer::{Consumer, Context, Failure, Outcome};
 use channel_layer::{GroupName, Page};
+use pace::Pace;
 use palabre_protocol::{Limits, Request};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -28,13 +34,14 @@ pub struct Chat {
     /// What stands beside the messages, if something does.
     chats: Option<Arc<Chats>>,
     typist: Typist,
+    pace: Pace,
 }
 
 impl Chat {
-    /// A chat of messages alone: its reactions and read positions are `unknown_type`.
+    /// A chat of messages alone: its reactions and read positions are `unknown_type`, and its edits limited by connection only.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, chats: None, typist: Typist::default() }
+        Self { limits, chats: None, typist: Typist::default(), pace: Pace::new() }
     }
 
     /// One with reactions and read positions.
@@ -48,8 +55,8 @@ impl Consumer for Chat {
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
         match (request.kind(), &self.chats) {
             ("chat.send", _) => post::send(&request, &self.limits, cx),
-            ("chat.edit", _) => amend::edit(&request, &self.limits, cx),
-            ("chat.delete", chats) => amend::delete(&request, chats.as_ref(), cx),
+            ("chat.edit", chats) => post::edit(&request, &self.limits, chats.as_ref(), &mut self.pace, cx),
+            ("chat.delete", chats) => post::delete(&request, chats.as_ref(), &mut self.pace, cx),
             ("chat.typing", _) => self.typist.typing(&request, cx),
             ("chat.react", Some(chats)) => marks::react(&request, chats, cx),
             ("chat.read", Some(chats)) => marks::read(&request, chats, cx),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// Between two hints of one connection in one group.
 const EVERY: Duration = Duration::from_secs(3);
 
-/// In a larger room somebody always types, and nobody looks at it.
+/// In a larger group somebody always types, and nobody looks at it.
 const MEMBERS_MAX: usize = 500;
 
 /// The groups that this connection was last seen typing in: those of the last seconds, so never more than it is in.
@@ -31,7 +31,7 @@ impl Typist {
                 return Ok(());
             }
         };
-        if cx.members_here(&group) <= MEMBERS_MAX && self.is_due(&group, Instant::now()) {
+        if cx.members_known(&group) <= MEMBERS_MAX && self.is_due(&group, Instant::now()) {
             let who = cx.identity();
             let payload = ChatTyping { user: User { id: &who.id, name: &who.name } }.payload();
             let message = Message::frame(MessageId::random(), payload).except(cx.address().clone());

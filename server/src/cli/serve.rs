@@ -41,7 +41,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let plan = &settings.drain;
     let plan = DrainPlan { delay: plan.delay, window: plan.window, rate: plan.rate, timeout: plan.timeout };
     let (layer, state) = layers::layer(&settings)?;
-    let chats = Chats::new(Arc::clone(&layer), state);
+    let chats = Chats::new(Arc::clone(&layer), state, &settings.limits);
     let mut builder = Hub::builder(layer);
     if !settings.presence.enabled {
         builder = builder.without_presence();

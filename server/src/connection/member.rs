@@ -1,11 +1,12 @@
 //! A client that has said who it is: its requests and events, handed to the consumers, each in its time.
 
 use crate::{
-    connection::{
-        Doors,
-        meter::{Bucket, TooFast},
+    connection::Doors,
+    consumer::{
+        Context, Failure,
+        mounted::Mounted,
+        rate::{Bucket, TooFast},
     },
-    consumer::{Context, Failure, mounted::Mounted},
     socket::Socket,
 };
 use channel_layer::{Body, Posted};

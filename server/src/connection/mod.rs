@@ -10,7 +10,7 @@ mod groups;
 mod hello;
 mod history;
 mod member;
-pub(crate) mod meter;
+mod meter;
 mod presence;
 mod requests;
 mod scan;
@@ -18,7 +18,7 @@ mod wire;
 
 use crate::{
     config::Rates,
-    consumer::{Gate, mounted::Mounts},
+    consumer::{Gate, mounted::Mounts, rate::Users},
     listen::handshake::Handshake,
     socket::{Socket, stream::Stream},
     worker::Worker,
@@ -27,7 +27,7 @@ use bytes::Bytes;
 use channel_layer::Presence;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use member::Member;
-use meter::{Meter, Over, Users};
+use meter::{Meter, Over};
 use palabre_protocol::{CloseCode, ErrorCode, Limits, Refusal};
 use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;

@@ -1,8 +1,8 @@
 //! One text: a request that is handled, or a refusal that says why not.
 
 use crate::{
-    connection::{Client, Connection, meter::TooFast, wire::Frame},
-    consumer::Failure,
+    connection::{Client, Connection, wire::Frame},
+    consumer::{Failure, rate::TooFast},
 };
 use palabre_protocol::{CloseCode, ErrorFrame, Refusal, Rejected};
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ impl Connection {
 
     fn slow_down(&self, reference: Option<&str>, over: &TooFast) {
         let message = over.message();
-        self.worker.push(&self.socket, palabre_protocol::encode(&over.answer(reference, &message)));
+        self.worker.push(&self.socket, self.worker.rate_limited(&over.answer(reference, None, &message)));
     }
 
     pub(super) fn refuse(&self, reference: Option<&str>, refusal: &Refusal) {

@@ -1,7 +1,7 @@
 //! A consumer's hands.
 
 use crate::{
-    consumer::{Failure, Identity, Joined},
+    consumer::{Failure, Identity, Joined, rate::TooFast},
     socket::Socket,
     worker::Worker,
 };
@@ -73,6 +73,13 @@ impl Context {
     pub fn refuse(&self, reference: Option<&str>, group: &str, failure: &Failure) {
         let Failure(Refusal { code, message }) = failure;
         self.write(self.error(&ErrorFrame { reference, group: Some(group), code: *code, message }));
+    }
+
+    /// Answers a request about `group` that came too soon.
+    pub(crate) fn slow_down(&self, reference: Option<&str>, group: &GroupName, over: &TooFast) {
+        let message = over.message();
+        let error = over.answer(reference, Some(group.as_str()), &message);
+        self.write(self.worker.rate_limited(&error));
     }
 
     /// The frame of an error, counted.
@@ -153,10 +160,13 @@ impl Context {
         Err(Refusal::new(ErrorCode::NotJoined, message).into())
     }
 
-    /// How many connections of this one's worker are in the group: more may be, on other workers and nodes.
+    /// How many members a group has, on all nodes, as far as this one knows without asking; where nobody is told who is there, the
+    /// connections of this one's worker that are in it.
     #[must_use]
-    pub fn members_here(&self, group: &GroupName) -> usize {
-        self.worker.members(group)
+    pub fn members_known(&self, group: &GroupName) -> usize {
+        let presence = self.worker.presence.as_ref();
+        let known = presence.and_then(|presence| presence.occupancy(group).now_or_never());
+        known.unwrap_or_else(|| self.worker.members(group))
     }
 
     /// Leaves a group.

@@ -8,6 +8,7 @@ mod context;
 pub mod gate;
 mod joined;
 pub(crate) mod mounted;
+pub(crate) mod rate;
 
 pub use context::Context;
 pub use gate::{Gate, Identity};

@@ -2,8 +2,8 @@
 
 use crate::{
     config::{Rates, Server},
-    connection::{Doors, meter::Users},
-    consumer::{Consumer, Gate, mounted::Mounts},
+    connection::Doors,
+    consumer::{Consumer, Gate, mounted::Mounts, rate::Users},
     descriptors,
     drain::DrainPlan,
     hub::{Hub, Parts},

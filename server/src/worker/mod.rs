@@ -24,7 +24,7 @@ use channel_layer::{ChannelLayer, LayerState, Mailbox, Presence, Received, Scope
 use flush::{Left, Turn};
 use follow::Follow;
 use leave::{GRACE, Leaving, due};
-use palabre_protocol::ErrorFrame;
+use palabre_protocol::{ErrorCode, ErrorFrame, RateLimited};
 use rooms::Rooms;
 use slab::Slab;
 use std::{
@@ -255,6 +255,12 @@ impl Worker {
     /// The frame of an error, counted.
     pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
         self.tally.refused(error.code);
+        palabre_protocol::encode(error)
+    }
+
+    /// The frame of an error that says when to come back, counted.
+    pub(crate) fn rate_limited(&self, error: &RateLimited<'_>) -> Bytes {
+        self.tally.refused(ErrorCode::RateLimited);
         palabre_protocol::encode(error)
     }
 

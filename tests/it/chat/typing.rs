@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use channel_layer::{ChannelLayer, MemoryLayer, Message, MessageId, Retention};
 use palabre::{Hub, chat::Chat, people::GuestGate, protocol::Limits};
-use palabre_tests::{RawClient, RedisServer, raw::TEXT};
+use palabre_tests::machine::until;
+use palabre_tests::{HubProcess, RawClient, RedisServer, raw::TEXT};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio_util::task::TaskTracker;
@@ -64,9 +65,42 @@ async fn where_it_cannot_be_it_is_refused_like_anything_else() {
     client.expect_error("bad_request").await;
 }
 
+fn has_hint(said: &[Value]) -> bool {
+    said.iter().any(|frame| frame["type"] == "chat.typing")
+}
+
 #[tokio::test]
-async fn in_a_crowd_nobody_is_told() {
-    let hub = hub().await;
+async fn in_a_crowd_nobody_is_told_whichever_workers_have_it() {
+    // Two workers have about half of the crowd each.
+    let hub = HubProcess::start(&["--set", "server.workers=2"]).await;
+    let mut crowd = Vec::new();
+    for _ in 0..500 {
+        crowd.push(member(&hub).await);
+    }
+    let mut typist = member(&hub).await;
+    typist.raw_text(TYPING).await;
+    typist.send("lobby", "done").await;
+    // A hint takes the way of the message, before it.
+    for listener in [&mut crowd[0], &mut typist] {
+        let mut said = Vec::new();
+        while !said.iter().any(|frame: &Value| frame["type"] == "chat.message") {
+            said.extend(listener.so_far().await);
+        }
+        assert!(!has_hint(&said), "{said:?}");
+    }
+    crowd.pop().expect("one of them").request(json!({"type": "leave", "groups": ["lobby"]})).await;
+    // Who has left is a member for some seconds yet.
+    until("500 members are told", async || {
+        typist.raw_text(TYPING).await;
+        typist.so_far().await;
+        has_hint(&crowd[0].so_far().await).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_a_crowd_nobody_is_told_where_members_are_not_counted() {
+    let hub = HubProcess::start(&["--set", "presence.enabled=false", "--set", "server.workers=1"]).await;
     let mut crowd = Vec::new();
     for _ in 0..500 {
         crowd.push(member(&hub).await);

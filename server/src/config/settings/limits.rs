@@ -30,9 +30,16 @@ pub struct Rates {
     pub bytes: Rate,
     /// Requests of one user on this node, over all connections; a `join` or `leave` is one for each group.
     pub user_requests: Rate,
+    /// Edits and deletions of one connection.
+    pub edits: Rate,
+    /// Those of one user on this node, over all connections.
+    pub user_edits: Rate,
 }
 
 impl Rates {
+    /// Of [`Rates::edits`]. One of an old message may cost the backend as much as hundreds of new ones.
+    pub const EDITS: Rate = Rate { per_s: NonZeroU32::MIN, burst: 20 };
+
     pub(super) fn read(from: &mut Values<'_>) -> Self {
         let mut rate = |name: &str, per_s: u32, burst: u32| Rate {
             per_s: non_zero(from.value(&format!("{name}_per_s"), count(1..=COUNT_MAX), per_s)),
@@ -40,18 +47,21 @@ impl Rates {
         };
         let frames = rate("frames", 50, 500);
         let user_requests = rate("user_requests", 100, 1_000);
+        let edits = rate("edits", Self::EDITS.per_s.get(), Self::EDITS.burst);
+        let user_edits = rate("user_edits", 2, 40);
         let bytes = Rate {
             per_s: non_zero(from.value("bytes_per_s", size(1_024..=BYTES_MAX), 128 << 10)),
             burst: from.value("bytes_burst", size(BURST_BYTES_MIN..=BYTES_MAX), 1 << 20),
         };
-        Self { frames, bytes, user_requests }
+        Self { frames, bytes, user_requests, edits, user_edits }
     }
 
     /// Rates that nothing reaches: for a hub whose clients are its own, as in a measurement.
     #[must_use]
     pub fn unlimited() -> Self {
         let rate = |most| Rate { per_s: non_zero(most), burst: most };
-        Self { frames: rate(COUNT_MAX), bytes: rate(BYTES_MAX), user_requests: rate(COUNT_MAX) }
+        let (many, bytes) = (rate(COUNT_MAX), rate(BYTES_MAX));
+        Self { frames: many, bytes, user_requests: many, edits: many, user_edits: many }
     }
 }
 

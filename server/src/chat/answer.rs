@@ -1,0 +1,82 @@
+//! What a request of the chat's is answered: an error that names its group, or an ack once it is known what became of it.
+
+use crate::{
+    consumer::{Context, Failure, Outcome},
+    position::on_wire,
+};
+use bytes::Bytes;
+use channel_layer::{Answer, GroupName, MessageId, Position, Sent};
+use palabre_protocol::{Ack, Done, ErrorFrame, Refusal, Request, encode};
+
+/// Does what a request about a group asks for; a refusal names the group.
+pub(super) fn refusing(
+    request: &Request,
+    group: &str,
+    cx: &Context,
+    act: impl FnOnce() -> Outcome,
+) -> Outcome {
+    if let Err(failure) = act() {
+        cx.refuse(request.reference(), group, &failure);
+    }
+    Ok(())
+}
+
+/// By which id an ack names the message.
+pub(super) enum Named {
+    /// By what was sent.
+    BySend,
+    /// By what was amended.
+    As(MessageId),
+}
+
+/// Puts off the ack, or the error, until it is known what became of a message.
+pub(super) fn answer(
+    request: &Request,
+    group: &GroupName,
+    sent: Answer<Sent>,
+    named: Named,
+    cx: &Context,
+) -> Outcome {
+    defer(request, group, async move { Ok(sent.await?) }, cx, move |sent, reference, group, _| {
+        let id = match named {
+            Named::BySend => sent.id,
+            Named::As(id) => id,
+        };
+        let position = sent.position.map(on_wire);
+        Ack { reference, group, id: id.as_u128(), position, scope: sent.scope.as_str() }.encode()
+    })
+}
+
+/// The same of something that has no place in the order; it may come to a position, which is how far the user has read.
+pub(super) fn answer_done(
+    request: &Request,
+    group: &GroupName,
+    id: Option<MessageId>,
+    work: impl Future<Output = Result<Option<Position>, Failure>> + 'static,
+    cx: &Context,
+) -> Outcome {
+    defer(request, group, work, cx, move |read, reference, group, cx| {
+        let (id, read) = (id.map(MessageId::as_u128), read.map(on_wire));
+        encode(&Done { reference, group, id, read, scope: cx.layer_state().scope().as_str() })
+    })
+}
+
+/// Lets `work` go on beside the client's next requests; `ack` makes a frame of what it comes to, given `ref` and group.
+fn defer<T>(
+    request: &Request,
+    group: &GroupName,
+    work: impl Future<Output = Result<T, Failure>> + 'static,
+    cx: &Context,
+    ack: impl FnOnce(T, &str, &str, &Context) -> Bytes + 'static,
+) -> Outcome {
+    let (reference, group, here) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
+    cx.defer(async move {
+        let (reference, group) = (reference.as_deref(), group.as_str());
+        match work.await {
+            Ok(done) => Some(ack(done, reference?, group, &here)),
+            Err(Failure(Refusal { code, message })) => {
+                Some(here.error(&ErrorFrame { reference, group: Some(group), code, message: &message }))
+            }
+        }
+    })
+}

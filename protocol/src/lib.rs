@@ -31,8 +31,8 @@ pub use codec::{Limits, Rejected, decode, encode};
 pub use error::{ErrorCode, Refusal};
 pub use event::{
     Ack, CaughtUp, ChatMessage, ChatReactions, ChatSlot, ChatTyping, Counts, Deleted, Done, Drain,
-    ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong, PresenceChange, Present, RateLimited, Reacted,
-    Reason, Settled, Snapshot, User, Welcome, history, joined, resync,
+    ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong, PresenceChange, Present, RESERVED, RateLimited,
+    Reacted, Reason, Settled, Slots, Snapshot, User, Welcome, history, joined, resync,
 };
 pub use place::{Edited, Placing, Position, payload, place};
 pub use request::{

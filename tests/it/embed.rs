@@ -5,6 +5,8 @@ mod burn;
 
 mod log;
 
+mod slots;
+
 use channel_layer::{ChannelLayer, MemoryLayer};
 use palabre::{
     Consumer, Context, DrainPlan, Drained, Hub, Outcome,

@@ -6,6 +6,7 @@ use channel_layer::{
     Amendment, ChannelLayer, Epoch, Error, GroupName, Health, MemoryLayer, Message, MessageId, Mode, Owner,
     Position, RedisRelay, ResilientLayer, Retention,
 };
+use futures_util::future::join_all;
 use palabre::state::{
     State,
     reactions::{KINDS_MAX, Mark, Reaction, Seen, Tally},
@@ -168,12 +169,48 @@ async fn a_large_group_keeps_no_more_read_positions(bench: &Bench) {
     assert_eq!(bench.state.reads.advance(&crowd, Owner::from_u64(3), at(2)).await, Ok(at(2)));
 }
 
+async fn many_ask_at_once_and_each_is_told_its_own(bench: &Bench) {
+    const USERS: u64 = 200;
+    let (one, other, bare) = (bench.kept().await, bench.kept().await, bench.kept().await);
+    let at = |offset| Position { epoch: Epoch::from_u64(1).unwrap(), offset };
+    let group: GroupName = "many".parse().unwrap();
+    for user in 0..USERS {
+        if user % 3 == 0 {
+            bench.react(one, user, "👍", Mark::On, None).await.unwrap();
+        }
+        if user % 5 == 0 {
+            bench.react(other, user, "a b", Mark::On, None).await.unwrap();
+            bench.state.reads.advance(&group, Owner::from_u64(user), at(user)).await.unwrap();
+        }
+    }
+    let seen = (0..USERS).map(|user| {
+        let targets = if user % 2 == 0 { vec![one, bare, other] } else { vec![other, bare, one] };
+        bench.state.reactions.of(&lobby(), targets, Owner::from_u64(user))
+    });
+    for (user, seen) in join_all(seen).await.into_iter().enumerate() {
+        let mut seen = seen.unwrap();
+        if user % 2 == 1 {
+            seen.reverse();
+        }
+        let mine: Vec<&[String]> = seen.iter().map(|seen| &*seen.mine).collect();
+        let own = |kind: &str, is: bool| if is { vec![kind.to_owned()] } else { vec![] };
+        assert_eq!(mine, [own("👍", user % 3 == 0), vec![], own("a b", user % 5 == 0)], "{user}");
+        assert_eq!(seen[0].tally.counts, counts(&[("👍", 67)]));
+        assert_eq!((&seen[1].tally, &*seen[2].tally.counts), (&Tally::default(), &*counts(&[("a b", 40)])));
+    }
+    let reads = (0..USERS).map(|user| bench.state.reads.of(&group, Owner::from_u64(user)));
+    for (read, user) in join_all(reads).await.into_iter().zip(0..) {
+        assert_eq!(read, Ok((user % 5 == 0).then(|| at(user))));
+    }
+}
+
 async fn all(bench: &Bench) {
     of_what_a_user_says_the_greatest_version_holds(bench).await;
     only_what_is_kept_has_reactions(bench).await;
     a_message_has_a_bounded_number_of_kinds(bench).await;
     a_read_position_only_goes_forward(bench).await;
     a_large_group_keeps_no_more_read_positions(bench).await;
+    many_ask_at_once_and_each_is_told_its_own(bench).await;
 }
 
 #[tokio::test]

@@ -19,5 +19,5 @@ pub use self::error::{ErrorFrame, RateLimited};
 pub use self::marks::{ChatReactions, ChatSlot, ChatTyping, Counts, Done, Reacted};
 pub use self::presence::{PresenceChange, Present};
 pub use self::reason::Reason;
-pub use self::snapshot::{Outcome, Snapshot, history, joined, resync};
+pub use self::snapshot::{Outcome, RESERVED, Slots, Snapshot, history, joined, resync};
 pub use self::welcome::Welcome;

@@ -19,9 +19,28 @@ pub struct Snapshot<'a> {
     pub more: bool,
     /// How many members the group has, when that is known.
     pub occupancy: Option<u64>,
-    /// What each consumer has to say about the group, under its name. Nobody is called `messages`, `more` or `occupancy`.
-    pub slots: &'a [(&'a str, Box<RawValue>)],
+    /// What each consumer has to say about the group.
+    pub slots: Slots<'a>,
 }
+
+/// What consumers have to say beside some messages, each under its name, which is none of [`RESERVED`].
+pub type Slots<'a> = &'a [(&'a str, Box<RawValue>)];
+
+/// What no consumer can be called: the fields of the frames that have slots.
+pub const RESERVED: &[&str] = &[
+    "type",
+    "ref",
+    "group",
+    "position",
+    "recovered",
+    "reason",
+    "lost",
+    "snapshot",
+    "messages",
+    "more",
+    "next",
+    "occupancy",
+];
 
 /// How a join ended.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +53,8 @@ pub enum Outcome<'a> {
         messages: &'a [Bytes],
         /// Was more missed, which did not fit?
         more: bool,
+        /// What each consumer has to say about these messages.
+        slots: Slots<'a>,
     },
     /// A resume that did not.
     Lost {
@@ -48,7 +69,7 @@ pub enum Outcome<'a> {
 pub fn joined(reference: &str, group: &str, position: Option<Position>, outcome: &Outcome<'_>) -> Bytes {
     let (messages, slots) = match outcome {
         Outcome::Snapshot(snapshot) | Outcome::Lost { snapshot, .. } => (snapshot.messages, snapshot.slots),
-        Outcome::Recovered { messages, .. } => (*messages, &[][..]),
+        Outcome::Recovered { messages, slots, .. } => (*messages, *slots),
     };
     let mut draft = Draft::with_capacity(size(messages, slots));
     draft.push(b"{\"type\":\"joined\",\"ref\":");
@@ -56,9 +77,10 @@ pub fn joined(reference: &str, group: &str, position: Option<Position>, outcome:
     push_place(&mut draft, group, position);
     match outcome {
         Outcome::Snapshot(snapshot) => push_snapshot(&mut draft, snapshot),
-        Outcome::Recovered { messages, more } => {
+        Outcome::Recovered { messages, more, slots } => {
             draft.push(b",\"recovered\":true,");
             push_messages(&mut draft, messages, *more);
+            push_slots(&mut draft, slots);
         }
         Outcome::Lost { reason, snapshot } => {
             draft.push(b",\"recovered\":false,\"reason\":");
@@ -81,9 +103,16 @@ pub fn resync(group: &str, reason: &str, position: Option<Position>, snapshot: &
     draft.finish()
 }
 
-/// The whole frame that answers a `history`: some JSON texts, oldest first, and where to read on if there is more.
-pub fn history(reference: &str, group: &str, messages: &[Bytes], next: Option<Position>) -> Bytes {
-    let mut draft = Draft::with_capacity(size(messages, &[]));
+/// The whole frame that answers a `history`: some JSON texts, oldest first, where to read on if there is more, and what
+/// consumers have to say about them.
+pub fn history(
+    reference: &str,
+    group: &str,
+    messages: &[Bytes],
+    next: Option<Position>,
+    slots: Slots<'_>,
+) -> Bytes {
+    let mut draft = Draft::with_capacity(size(messages, slots));
     draft.push(b"{\"type\":\"history\",\"ref\":");
     draft.json(reference);
     draft.push(b",\"group\":");
@@ -94,6 +123,7 @@ pub fn history(reference: &str, group: &str, messages: &[Bytes], next: Option<Po
         draft.push(b",\"next\":");
         draft.json(&next);
     }
+    push_slots(&mut draft, slots);
     draft.push(b"}");
     draft.finish()
 }
@@ -112,17 +142,17 @@ fn push_snapshot(draft: &mut Draft, snapshot: &Snapshot<'_>) {
         draft.push(b",\"occupancy\":");
         draft.json(&occupancy);
     }
-    for (name, slot) in snapshot.slots {
-        debug_assert!(
-            !matches!(*name, "messages" | "more" | "occupancy"),
-            "a consumer took the core's own name"
-        );
+    push_slots(draft, snapshot.slots);
+    draft.push(b"}");
+}
+
+fn push_slots(draft: &mut Draft, slots: Slots<'_>) {
+    for (name, slot) in slots {
         draft.push(b",");
         draft.json(*name);
         draft.push(b":");
         draft.push(slot.get());
     }
-    draft.push(b"}");
 }
 
 fn push_messages(draft: &mut Draft, messages: &[Bytes], more: bool) {
@@ -138,7 +168,7 @@ fn push_messages(draft: &mut Draft, messages: &[Bytes], more: bool) {
 }
 
 /// Room enough for nearly every frame: names and the fixed words rarely take more than 320 bytes.
-fn size(messages: &[Bytes], slots: &[(&str, Box<RawValue>)]) -> usize {
+fn size(messages: &[Bytes], slots: Slots<'_>) -> usize {
     let messages: usize = messages.iter().map(|message| message.len() + 1).sum();
     let slots: usize = slots.iter().map(|(name, slot)| name.len() + slot.get().len() + 4).sum();
     320 + messages + slots

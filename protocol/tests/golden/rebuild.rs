@@ -6,7 +6,8 @@ use bytes::Bytes;
 use palabre_protocol::{
     Ack, CaughtUp, ChatMessage, ChatReactions, ChatTyping, Counts, Deleted, Done, Drain, Edited, ErrorCode,
     ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping, Placing, Pong, Position, PresenceChange,
-    Present, RateLimited, Settled, Snapshot, User, Welcome, Written, encode, history, joined, payload, place, resync,
+    Present, RESERVED, RateLimited, Settled, Snapshot, User, Welcome, Written, encode, history, joined,
+    payload, place, resync,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -60,10 +61,10 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
             ephemeral(frame, &news.payload())
         }
         "history" => {
-            let messages = messages(&frame["messages"]);
+            let (messages, slots) = snapshot(frame);
             let next = position(&frame["next"]);
             assert_eq!(is_true(&frame["more"]), next.is_some(), "what has more says where");
-            history(reference.unwrap(), text(&frame["group"]), &messages, next)
+            history(reference.unwrap(), text(&frame["group"]), &messages, next, &slots)
         }
         "layer" => encode(&layer(frame)),
         "settled" => {
@@ -106,7 +107,7 @@ fn rebuild_joined(frame: &Value) -> Bytes {
         Snapshot { messages: &messages, more: is_true(&frame["snapshot"]["more"]), occupancy, slots: &slots };
     let outcome = match frame["recovered"].as_bool() {
         None => Outcome::Snapshot(taken),
-        Some(true) => Outcome::Recovered { messages: &messages, more },
+        Some(true) => Outcome::Recovered { messages: &messages, more, slots: &slots },
         Some(false) => Outcome::Lost { reason: text(&frame["reason"]), snapshot: taken },
     };
     joined(text(&frame["ref"]), text(&frame["group"]), position(&frame["position"]), &outcome)
@@ -184,11 +185,7 @@ fn layer(layer: &Value) -> Layer<'_> {
 
 /// The messages as texts, and the other fields as slots.
 fn snapshot(snapshot: &Value) -> (Vec<Bytes>, Vec<(&str, Box<RawValue>)>) {
-    let slots = snapshot
-        .as_object()
-        .unwrap()
-        .iter()
-        .filter(|(name, _)| !matches!(&***name, "messages" | "more" | "occupancy"));
+    let slots = snapshot.as_object().unwrap().iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
     let raw = |value: &Value| RawValue::from_string(value.to_string()).unwrap();
     (messages(&snapshot["messages"]), slots.map(|(name, value)| (name.as_str(), raw(value))).collect())
 }

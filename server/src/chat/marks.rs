@@ -1,4 +1,4 @@
-//! Reactions and read positions: what stands beside the messages, and what a joiner is given of it.
+//! Reactions and read positions: what stands beside the messages, and what whoever reads them is told of it.
 
 use crate::{
     chat::{
@@ -8,19 +8,22 @@ use crate::{
     },
     consumer::{Context, Outcome},
     position::{from_wire, on_wire},
-    state::reactions::{Mark, Reaction},
+    state::reactions::{Mark, Reaction, Seen},
 };
 use channel_layer::{
-    Amendment, Answer, Body, Error, GapReason, GroupName, MessageId, Owner, Page, Position, Posted,
-    Recovered, Span, Version,
+    Amendment, Body, Error, GapReason, GroupName, MessageId, Owner, Position, Posted, Recovered, Span,
+    Version,
 };
 use futures_util::future::{FutureExt, join};
 use palabre_protocol::{ChatSlot, Counts, ErrorCode, React, Reacted, Read, Refusal, Request};
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
 
-/// Messages of a snapshot whose reactions come with it: all that it may have.
-const REACTED_MAX: usize = 50;
+/// Messages of one answer whose reactions come with it, the last of them: all that a snapshot or a page may have.
+const REACTED_MAX: usize = 100;
+
+/// What these reactions may weigh; what is over it is left out, that of the older messages.
+const REACTED_BYTES: usize = 48 << 10;
 
 /// Unread messages are counted up to here.
 const UNREAD_MAX: usize = 100;
@@ -78,39 +81,74 @@ async fn present(cx: &Context, group: &GroupName, position: Position) -> Result<
     Ok(Some(Position { epoch: head.epoch, offset: position.offset }))
 }
 
-/// What somebody who is given `page` is told of it and of themselves. What cannot be had now is left out.
-pub(super) async fn slot(
+/// What somebody who begins anew is told of the messages that they are given, and of themselves. What cannot be had now is left
+/// out.
+pub(super) async fn joining(
     group: &GroupName,
-    page: &Page,
+    messages: &[Arc<Posted>],
     chats: &Chats,
     cx: &Context,
 ) -> Option<Box<RawValue>> {
     let user = owner(cx);
-    let shown = page.messages.iter().rev().filter(|posted| matches!(posted.body, Body::Frame(_)));
-    let shown: Vec<MessageId> = shown.take(REACTED_MAX).map(|posted| posted.id).collect();
-    let reactions: Answer<Vec<_>> = match &shown[..] {
-        [] => futures_util::future::ready(Ok(Vec::new())).boxed(),
-        _ => chats.state.reactions.of(group, shown.clone(), user),
+    let (reactions, unread) =
+        join(reactions(group, messages, user, chats), unread(group, user, chats, cx)).await;
+    slot(&reactions, unread.unwrap_or_default())
+}
+
+/// What somebody who reads on is told of the messages that they are given.
+pub(super) async fn reading(
+    group: &GroupName,
+    messages: &[Arc<Posted>],
+    chats: &Chats,
+    cx: &Context,
+) -> Option<Box<RawValue>> {
+    slot(&reactions(group, messages, owner(cx), chats).await, None)
+}
+
+/// The reactions to the last of these messages, those that have some, as far as they can be had.
+async fn reactions(
+    group: &GroupName,
+    messages: &[Arc<Posted>],
+    user: Owner,
+    chats: &Chats,
+) -> Vec<(MessageId, Seen)> {
+    let frames = messages.iter().rev().filter(|posted| matches!(posted.body, Body::Frame(_)));
+    let shown: Vec<MessageId> = frames.take(REACTED_MAX).map(|posted| posted.id).collect();
+    if shown.is_empty() {
+        return Vec::new();
+    }
+    let seen = chats.state.reactions.of(group, shown.clone(), user).await.unwrap_or_default();
+    let mut bytes = 0;
+    let mut fits = |seen: &Seen| {
+        bytes += weight(seen);
+        bytes <= REACTED_BYTES
     };
-    let (reactions, unread) = join(reactions, unread(group, user, chats, cx)).await;
-    let (reactions, unread) = (reactions.unwrap_or_default(), unread.unwrap_or_default());
-    let reacted: Vec<(u128, Reacted<'_>)> = (shown.iter().zip(&reactions))
-        .filter(|(_, seen)| !seen.tally.counts.is_empty())
-        .map(|(id, seen)| {
-            let (counts, rev) = (Counts(&seen.tally.counts), seen.tally.rev);
-            (id.as_u128(), Reacted { counts, rev, mine: &seen.mine })
-        })
-        .collect();
-    if reacted.is_empty() && unread.is_none() {
+    let reacted = shown.into_iter().zip(seen).filter(|(_, seen)| !seen.tally.counts.is_empty());
+    reacted.take_while(|(_, seen)| fits(seen)).collect()
+}
+
+/// What one message's reactions take on the wire, at most: a kind's quotes and backslashes are written as two bytes each.
+fn weight(seen: &Seen) -> usize {
+    let mine = seen.mine.iter().map(|kind| 2 * kind.len() + 3);
+    let all = seen.tally.counts.iter().map(|(kind, _)| 2 * kind.len() + 20);
+    100 + all.chain(mine).sum::<usize>()
+}
+
+fn slot(reactions: &[(MessageId, Seen)], unread: Option<(Position, u64, bool)>) -> Option<Box<RawValue>> {
+    if reactions.is_empty() && unread.is_none() {
         return None;
     }
     let slot = ChatSlot {
-        reactions: &reacted,
+        reactions: &reactions.iter().map(|(id, seen)| (id.as_u128(), reacted(seen))).collect::<Vec<_>>(),
         read: unread.map(|(read, _, _)| on_wire(read)),
         unread: unread.map(|(_, count, _)| count),
         unread_more: unread.is_some_and(|(_, _, more)| more),
     };
     Some(to_raw_value(&slot).expect("its keys are text"))
+}
+
+fn reacted(seen: &Seen) -> Reacted<'_> {
+    Reacted { counts: Counts(&seen.tally.counts), rev: seen.tally.rev, mine: &seen.mine }
 }
 
 /// How far the user has read, how many messages of others came since, and whether there are more than were counted.

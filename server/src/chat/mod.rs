@@ -17,7 +17,7 @@ mod pace;
 pub use chats::Chats;
 
 use crate::consumer::{Consumer, Context, Failure, Outcome};
-use channel_layer::{GroupName, Page};
+use channel_layer::{GroupName, Page, Posted};
 use pace::Pace;
 use palabre_protocol::{Limits, Request};
 use serde_json::value::RawValue;
@@ -71,7 +71,19 @@ impl Consumer for Chat {
         cx: &Context,
     ) -> Result<Option<Box<RawValue>>, Failure> {
         match &self.chats {
-            Some(chats) => Ok(marks::slot(group, page, chats, cx).await),
+            Some(chats) => Ok(marks::joining(group, &page.messages, chats, cx).await),
+            None => Ok(None),
+        }
+    }
+
+    async fn reading(
+        &mut self,
+        group: &GroupName,
+        messages: &[Arc<Posted>],
+        cx: &Context,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
+        match &self.chats {
+            Some(chats) => Ok(marks::reading(group, messages, chats, cx).await),
             None => Ok(None),
         }
     }

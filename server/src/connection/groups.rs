@@ -1,15 +1,17 @@
-//! The core words about groups: join and leave. Each mounted consumer is asked for its slot in a joiner's snapshot.
+//! The core words about groups: join and leave. Each mounted consumer is asked what it has to say beside what a joiner is given.
 
 use crate::{
-    connection::member::{Member, in_time},
+    connection::{
+        member::{Member, in_time},
+        slots::{Given, slots},
+    },
     consumer::{Failure, Joined},
     position::{from_wire, on_wire},
-    worker::texts::{Keep, SNAPSHOT_MAX},
+    worker::texts::{Keep, SLOTS_BYTES, SNAPSHOT_MAX},
 };
 use channel_layer::{Body, GapReason, GroupName, Recovered, Span};
 use futures_util::future::{FutureExt, join_all};
 use palabre_protocol::{CloseCode, Join, JoinGroup, Leave, Left, Outcome, Request, Snapshot, joined};
-use serde_json::value::RawValue;
 
 /// Messages that a resume brings at most; who missed more reads on by `history`.
 const RESUME_MAX: usize = 1_000;
@@ -79,30 +81,32 @@ impl Member {
 
     async fn admit(&mut self, reference: &str, read: Read) -> Result<Result<(), Failure>, CloseCode> {
         let Read { group, joined: read, resumes } = read;
-        let mut slots: Vec<(String, Box<RawValue>)> = Vec::new();
-        if resumes != Resumes::Recovered {
-            for (name, consumer) in self.consumers.iter_mut() {
-                match in_time(consumer.joining(&group, read.recovered.page(), &self.cx)).await? {
-                    Ok(Some(slot)) => slots.push((name.to_owned(), slot)),
-                    Ok(None) => {}
-                    Err(failure) => return Ok(Err(failure)),
-                }
+        let page = read.recovered.page();
+        let (slots, texts) = if resumes == Resumes::Recovered {
+            let texts = read.texts(Keep::Oldest, RESUME_MAX, SLOTS_BYTES);
+            let given = Given::Messages(texts.entries(page));
+            match slots(&mut self.consumers, &group, given, &self.cx).await? {
+                Ok(slots) => (slots, texts),
+                Err(failure) => return Ok(Err(failure)),
             }
-        }
-        let slots: Vec<_> = slots.iter().map(|(name, slot)| (name.as_str(), slot.clone())).collect();
-        let keep = if resumes == Resumes::Recovered { Keep::Oldest } else { Keep::Newest };
-        let messages_max = if resumes == Resumes::Recovered { RESUME_MAX } else { SNAPSHOT_MAX };
-        let slots_bytes = slots.iter().map(|(_, slot)| slot.get().len()).sum();
-        let texts = read.texts(keep, messages_max, slots_bytes);
-        let (messages, more) = (&*texts.texts, texts.is_cut || read.recovered.page().more);
-        let head = read.recovered.page().head;
+        } else {
+            match slots(&mut self.consumers, &group, Given::Snapshot(page), &self.cx).await? {
+                Ok(slots) => {
+                    let slots_bytes = slots.iter().map(|(_, slot)| slot.get().len()).sum();
+                    (slots, read.texts(Keep::Newest, SNAPSHOT_MAX, slots_bytes))
+                }
+                Err(failure) => return Ok(Err(failure)),
+            }
+        };
+        let (messages, slots, more) = (&*texts.texts, &*slots, texts.is_cut || page.more);
+        let head = page.head;
         read.admit_with(|| {
             // The joiner counts: it has entered by now.
             let occupancy = self.cx.occupancy(&group).now_or_never().flatten();
-            let snapshot = Snapshot { messages, more, occupancy, slots: &slots };
+            let snapshot = Snapshot { messages, more, occupancy, slots };
             let outcome = match resumes {
                 Resumes::Never => Outcome::Snapshot(snapshot),
-                Resumes::Recovered => Outcome::Recovered { messages, more },
+                Resumes::Recovered => Outcome::Recovered { messages, more, slots },
                 Resumes::Lost(reason) => Outcome::Lost { reason: reason.as_str(), snapshot },
             };
             joined(reference, group.as_str(), Some(on_wire(head)), &outcome)

@@ -3,13 +3,16 @@
 //! A page that starts where the history cannot go on is refused with `not_found` and never begins somewhere else.
 
 use crate::{
-    connection::member::{Member, in_time},
+    connection::{
+        member::{Member, in_time},
+        slots::{Given, slots},
+    },
     consumer::Failure,
     position::{from_wire, on_wire},
-    worker::texts::{Keep, texts},
+    worker::texts::{Keep, SLOTS_BYTES, texts},
 };
 use bytes::Bytes;
-use channel_layer::{Recovered, Span};
+use channel_layer::{GroupName, Page, Recovered, Span};
 use palabre_protocol::{CloseCode, ErrorCode, History, Refusal, Request, history};
 
 impl Member {
@@ -21,14 +24,29 @@ impl Member {
             Err(failure) => return Ok(Err(failure)),
         };
         self.cx.room().await?;
-        match in_time(self.page(reference, &asked)).await? {
+        match self.page(reference, &asked).await? {
             Ok(frame) => self.cx.write(frame),
             Err(failure) => self.cx.refuse(Some(reference), &asked.group, &failure),
         }
         Ok(Ok(()))
     }
 
-    async fn page(&self, reference: &str, asked: &History) -> Result<Bytes, Failure> {
+    async fn page(&mut self, reference: &str, asked: &History) -> Result<Result<Bytes, Failure>, CloseCode> {
+        let Read { group, page, keep, limit } = match in_time(self.read_page(asked)).await? {
+            Ok(read) => read,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let texts = texts(&page, keep, limit, SLOTS_BYTES);
+        let given = Given::Messages(texts.entries(&page));
+        let slots = match slots(&mut self.consumers, &group, given, &self.cx).await? {
+            Ok(slots) => slots,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let next = texts.edge.filter(|_| texts.is_cut || page.more).map(on_wire);
+        Ok(Ok(history(reference, group.as_str(), &texts.texts, next, &slots)))
+    }
+
+    async fn read_page(&self, asked: &History) -> Result<Read, Failure> {
         let limit = asked.check()?;
         let group = self.cx.member_of(&asked.group)?;
         let (span, keep) = match (asked.before, asked.after) {
@@ -36,15 +54,20 @@ impl Member {
             (None, Some(after)) => (Span::After(from_wire(after)?), Keep::Oldest),
             (None, None) => (Span::Latest, Keep::Newest),
         };
-        let page = match self.cx.history(&group, span, limit).await? {
-            Recovered::All(page) => page,
+        match self.cx.history(&group, span, limit).await? {
+            Recovered::All(page) => Ok(Read { group, page, keep, limit }),
             Recovered::Gap(reason, _) => {
                 let message = format!("the history does not go on from this position: {}", reason.as_str());
-                return Err(Refusal::new(ErrorCode::NotFound, message).into());
+                Err(Refusal::new(ErrorCode::NotFound, message).into())
             }
-        };
-        let texts = texts(&page, keep, limit, 0);
-        let next = texts.edge.filter(|_| texts.is_cut || page.more).map(on_wire);
-        Ok(history(reference, group.as_str(), &texts.texts, next))
+        }
     }
+}
+
+/// What was read, and which end of it is the nearer one.
+struct Read {
+    group: GroupName,
+    page: Page,
+    keep: Keep,
+    limit: usize,
 }

@@ -14,6 +14,7 @@ mod meter;
 mod presence;
 mod requests;
 mod scan;
+mod slots;
 mod wire;
 
 use crate::{

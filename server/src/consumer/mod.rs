@@ -17,6 +17,7 @@ pub use joined::Joined;
 use channel_layer::{GroupName, Page, Posted};
 use palabre_protocol::{CloseCode, ErrorCode, Refusal, Request};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// What handling something comes to. A [`Refusal`] is an error reply with the request's `ref`; the socket lives.
 pub type Outcome = Result<(), Failure>;
@@ -93,6 +94,18 @@ pub trait Consumer: 'static {
         cx: &Context,
     ) -> Result<Option<Box<RawValue>>, Failure> {
         let _ = (group, page, cx);
+        Ok(None)
+    }
+
+    /// What this consumer has to say beside messages of the past that the client is given otherwise, at most 64 KiB: it missed them,
+    /// or asked for a page of the history. Named as in a snapshot.
+    async fn reading(
+        &mut self,
+        group: &GroupName,
+        messages: &[Arc<Posted>],
+        cx: &Context,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
+        let _ = (group, messages, cx);
         Ok(None)
     }
 }

@@ -6,9 +6,9 @@ use crate::{
 };
 use channel_layer::{GroupName, Page, Posted};
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use palabre_protocol::{CloseCode, Request};
+use palabre_protocol::{CloseCode, RESERVED, Request};
 use serde_json::value::RawValue;
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// [`Consumer`] as an object. Every consumer is one; nobody else writes it.
 pub(crate) trait AnyConsumer {
@@ -21,8 +21,17 @@ pub(crate) trait AnyConsumer {
         group: &'a GroupName,
         page: &'a Page,
         cx: &'a Context,
-    ) -> LocalBoxFuture<'a, Result<Option<Box<RawValue>>, Failure>>;
+    ) -> LocalBoxFuture<'a, Slot>;
+    fn reading<'a>(
+        &'a mut self,
+        group: &'a GroupName,
+        messages: &'a [Arc<Posted>],
+        cx: &'a Context,
+    ) -> LocalBoxFuture<'a, Slot>;
 }
+
+/// What a consumer has to say beside some messages.
+type Slot = Result<Option<Box<RawValue>>, Failure>;
 
 impl<C: Consumer> AnyConsumer for C {
     fn connected<'a>(&'a mut self, cx: &'a Context) -> LocalBoxFuture<'a, Outcome> {
@@ -46,8 +55,17 @@ impl<C: Consumer> AnyConsumer for C {
         group: &'a GroupName,
         page: &'a Page,
         cx: &'a Context,
-    ) -> LocalBoxFuture<'a, Result<Option<Box<RawValue>>, Failure>> {
+    ) -> LocalBoxFuture<'a, Slot> {
         Consumer::joining(self, group, page, cx).boxed_local()
+    }
+
+    fn reading<'a>(
+        &'a mut self,
+        group: &'a GroupName,
+        messages: &'a [Arc<Posted>],
+        cx: &'a Context,
+    ) -> LocalBoxFuture<'a, Slot> {
+        Consumer::reading(self, group, messages, cx).boxed_local()
     }
 }
 
@@ -80,6 +98,12 @@ impl Mounts {
             .map(|(_, (prefix, _))| &**prefix)
     }
 
+    /// The prefix whose slot would have the name of one of the core's own fields, if there is one.
+    pub(crate) fn reserved(&self) -> Option<&str> {
+        let prefixes = self.mounts.iter().map(|(prefix, _)| &**prefix);
+        prefixes.into_iter().find(|prefix| RESERVED.contains(&slot_name(prefix)))
+    }
+
     /// One connection's consumers.
     pub(crate) fn make(&self, handshake: &Handshake) -> Mounted {
         let make = |(prefix, make): &(Box<str>, Factory)| (prefix.clone(), make(handshake));
@@ -91,6 +115,10 @@ impl fmt::Debug for Mounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.mounts.iter().map(|(prefix, _)| prefix)).finish()
     }
+}
+
+fn slot_name(prefix: &str) -> &str {
+    prefix.trim_end_matches('.')
 }
 
 /// One connection's consumers.
@@ -105,10 +133,10 @@ impl Mounted {
         Some(&mut *found.1)
     }
 
-    /// All of them, with the name of each one's slot in a snapshot.
+    /// All of them, with the name of each one's slot beside messages.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut dyn AnyConsumer)> {
         self.consumers
             .iter_mut()
-            .map(|(prefix, consumer)| (prefix.trim_end_matches('.'), &mut **consumer as &mut dyn AnyConsumer))
+            .map(|(prefix, consumer)| (slot_name(prefix), &mut **consumer as &mut dyn AnyConsumer))
     }
 }

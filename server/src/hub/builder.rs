@@ -27,6 +27,9 @@ pub enum StartError {
     /// Two consumers want the same requests.
     #[error("two consumers are mounted on {0}")]
     MountedTwice(String),
+    /// What a consumer says beside messages would stand where the hub's own words do.
+    #[error("a consumer cannot be mounted on {0}: the name is the hub's own")]
+    Reserved(String),
     /// The workers could not be started.
     #[error("the workers could not be started")]
     Workers(#[source] io::Error),
@@ -128,6 +131,9 @@ impl HubBuilder {
     pub fn start(self) -> Result<Hub, StartError> {
         if let Some(prefix) = self.mounts.duplicate() {
             return Err(StartError::MountedTwice(prefix.to_owned()));
+        }
+        if let Some(prefix) = self.mounts.reserved() {
+            return Err(StartError::Reserved(prefix.to_owned()));
         }
         let node = self.layer.report().node;
         let gate = self.gate.ok_or(StartError::NoGate)?;

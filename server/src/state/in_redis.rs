@@ -1,16 +1,19 @@
 //! The values that all nodes share: scripts beside the histories in Redis, one atomic step each.
 
 use crate::state::{
+    gather::Gather,
     reactions::{KINDS_MAX, MARKS_MAX, MESSAGES_MAX, Mark, Reaction, Reactions, Seen, Tally},
     reads::{Reads, USERS_MAX},
 };
 use channel_layer::{Answer, Beside, Error, GroupName, MessageId, Owner, Position, Reply, Script};
 use futures_util::future::FutureExt;
+use indexmap::IndexMap;
 
 static REACT: Script = Script::new(include_str!("react.lua"));
 static REACTED: Script = Script::new(include_str!("reacted.lua"));
 static UNREACT: Script = Script::new(include_str!("unreact.lua"));
 static READ: Script = Script::new(include_str!("read.lua"));
+static READERS: Script = Script::new(include_str!("readers.lua"));
 
 /// The messages that have reactions, and what stands before an id in the names of its marks and counts.
 const REACTIONS: [&str; 3] = ["reacted", "marks:", "counts:"];
@@ -20,11 +23,53 @@ const READS: [&str; 1] = ["reads"];
 #[derive(Debug)]
 pub(super) struct RedisReactions {
     beside: Beside,
+    asked: Gather<(Owner, Vec<MessageId>), Vec<Seen>>,
 }
 
 impl RedisReactions {
     pub(super) fn new(beside: Beside) -> Self {
-        Self { beside }
+        let there = beside.clone();
+        Self { beside, asked: Gather::new(move |group, asks| reacted(&there, group, &asks)) }
+    }
+}
+
+/// What some users see of the reactions to some messages, which are the same for most of them.
+fn reacted(beside: &Beside, group: &GroupName, asks: &[(Owner, Vec<MessageId>)]) -> Answer<Vec<Vec<Seen>>> {
+    let mut places = IndexMap::new();
+    let targets = |targets: &Vec<MessageId>| -> Vec<usize> {
+        targets.iter().map(|target| places.insert_full(*target, ()).0).collect()
+    };
+    let wanted: Vec<Vec<usize>> = asks.iter().map(|(_, asked)| asked).map(targets).collect();
+    let users = asks.iter().map(|(user, _)| hexadecimal(*user));
+    let arguments = std::iter::once(asks.len().to_string()).chain(users);
+    let arguments = arguments.chain(places.keys().map(MessageId::to_string)).map(String::into_bytes);
+    let answer = beside.run(&REACTED, group, &REACTIONS, arguments.collect());
+    async move {
+        let answer = answer.await?;
+        let messages: Option<Vec<Marked>> = answer.list().iter().map(marked).collect();
+        let messages: Vec<Marked> = messages.ok_or(Error::Unavailable)?;
+        // Where the group has no reactions there is nothing to say of any message.
+        let seen = |(user, places): (usize, Vec<usize>)| {
+            let seen =
+                |place: usize| messages.get(place).map(|marked| marked.seen_by(user)).unwrap_or_default();
+            places.into_iter().map(seen).collect()
+        };
+        Ok(wanted.into_iter().enumerate().map(seen).collect())
+    }
+    .boxed()
+}
+
+/// One message's reactions, and for each of its kinds which of the users who ask have given it.
+struct Marked {
+    tally: Tally,
+    given: Vec<Vec<u8>>,
+}
+
+impl Marked {
+    fn seen_by(&self, user: usize) -> Seen {
+        let is_given = |given: &Vec<u8>| given.get(user) == Some(&b'1');
+        let mine = self.tally.counts.iter().zip(&self.given).filter(|(_, given)| is_given(given));
+        Seen { mine: mine.map(|((kind, _), _)| kind.clone()).collect(), tally: self.tally.clone() }
     }
 }
 
@@ -52,8 +97,9 @@ impl Reactions for RedisReactions {
                 [_, rev, counts @ ..] => {
                     let counts =
                         counts.chunks_exact(2).map(|pair| Some((word(&pair[0])?, number(&pair[1])?)));
-                    let tally = counts.collect::<Option<_>>().and_then(|counts| tally(counts, number(rev)?));
-                    tally.map(Some).ok_or(Error::Unavailable)
+                    let mut counts = counts.collect::<Option<Vec<_>>>().ok_or(Error::Unavailable)?;
+                    counts.sort_unstable();
+                    Ok(Some(Tally { counts, rev: number(rev).ok_or(Error::Unavailable)? }))
                 }
                 _ => Err(Error::Unavailable),
             }
@@ -62,11 +108,7 @@ impl Reactions for RedisReactions {
     }
 
     fn of(&self, group: &GroupName, targets: Vec<MessageId>, user: Owner) -> Answer<Vec<Seen>> {
-        let ids = targets.iter().map(|target| target.to_string().into_bytes());
-        let arguments = std::iter::once(hexadecimal(user).into_bytes()).chain(ids).collect();
-        let answer = self.beside.run(&REACTED, group, &REACTIONS, arguments);
-        async move { answer.await?.list().iter().map(|seen_by| seen(seen_by).ok_or(Error::Unavailable)).collect() }
-            .boxed()
+        self.asked.ask(group, (user, targets))
     }
 
     fn forget(&self, group: &GroupName, target: MessageId) -> Answer<()> {
@@ -79,22 +121,36 @@ impl Reactions for RedisReactions {
 #[derive(Debug)]
 pub(super) struct RedisReads {
     beside: Beside,
+    asked: Gather<Owner, Option<Position>>,
 }
 
 impl RedisReads {
     pub(super) fn new(beside: Beside) -> Self {
-        Self { beside }
+        let there = beside.clone();
+        Self { beside, asked: Gather::new(move |group, users| readers(&there, group, &users)) }
     }
+}
 
-    fn run(&self, group: &GroupName, user: Owner, epoch: String, offset: u64) -> Answer<Reply> {
-        let arguments = [hexadecimal(user), epoch, offset.to_string(), USERS_MAX.to_string()];
-        self.beside.run(&READ, group, &READS, arguments.map(String::into_bytes).into())
+/// How far some users have read.
+fn readers(beside: &Beside, group: &GroupName, users: &[Owner]) -> Answer<Vec<Option<Position>>> {
+    let arguments = users.iter().map(|user| hexadecimal(*user).into_bytes()).collect();
+    let answer = beside.run(&READERS, group, &READS, arguments);
+    async move {
+        let position = |reply: &Reply| match reply {
+            Reply::Nothing => Ok(None),
+            reply => reply.text().and_then(position_of).map(Some).ok_or(Error::Unavailable),
+        };
+        answer.await?.list().iter().map(position).collect()
     }
+    .boxed()
 }
 
 impl Reads for RedisReads {
     fn advance(&self, group: &GroupName, user: Owner, position: Position) -> Answer<Position> {
-        let answer = self.run(group, user, position.epoch.to_string(), position.offset);
+        let Position { epoch, offset } = position;
+        let arguments = [hexadecimal(user), epoch.to_string(), offset.to_string(), USERS_MAX.to_string()];
+        let arguments = arguments.map(String::into_bytes).into();
+        let answer = self.beside.run(&READ, group, &READS, arguments);
         async move {
             match answer.await?.text() {
                 Some("full") => Err(Error::TooLarge),
@@ -105,14 +161,7 @@ impl Reads for RedisReads {
     }
 
     fn of(&self, group: &GroupName, user: Owner) -> Answer<Option<Position>> {
-        let answer = self.run(group, user, String::new(), 0);
-        async move {
-            match answer.await? {
-                Reply::Nothing => Ok(None),
-                reply => reply.text().and_then(position_of).map(Some).ok_or(Error::Unavailable),
-            }
-        }
-        .boxed()
+        self.asked.ask(group, user)
     }
 }
 
@@ -126,24 +175,18 @@ fn position_of(text: &str) -> Option<Position> {
     Some(Position { epoch: epoch.parse().ok()?, offset: offset.parse().ok()? })
 }
 
-fn seen(answer: &Reply) -> Option<Seen> {
-    let [rev, kinds @ ..] = answer.list() else { return Some(Seen::default()) };
-    let mut mine = Vec::new();
-    let mut counts = Vec::new();
-    for kind in kinds.chunks_exact(3) {
-        counts.push((word(&kind[0])?, number(&kind[1])?));
-        if kind[2].text() == Some("1") {
-            mine.push(word(&kind[0])?);
-        }
-    }
-    mine.sort_unstable();
-    Some(Seen { tally: tally(counts, number(rev)?)?, mine })
-}
-
 /// In the order of kinds, which Redis does not keep.
-fn tally(mut counts: Vec<(String, u64)>, rev: u64) -> Option<Tally> {
-    counts.sort_unstable();
-    Some(Tally { counts, rev })
+fn marked(answer: &Reply) -> Option<Marked> {
+    let [rev, kinds @ ..] = answer.list() else {
+        return Some(Marked { tally: Tally::default(), given: Vec::new() });
+    };
+    let mut all = Vec::new();
+    for kind in kinds.chunks_exact(3) {
+        all.push((word(&kind[0])?, number(&kind[1])?, kind[2].text()?.as_bytes().to_vec()));
+    }
+    all.sort_unstable();
+    let (counts, given) = all.into_iter().map(|(kind, count, given)| ((kind, count), given)).unzip();
+    Some(Marked { tally: Tally { counts, rev: number(rev)? }, given })
 }
 
 fn word(reply: &Reply) -> Option<String> {

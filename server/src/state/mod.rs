@@ -4,6 +4,7 @@
 //! of tests holds for both. They have the life of the history that they stand beside. While Redis is away they answer
 //! [`Unavailable`](channel_layer::Error::Unavailable): nothing stands in for it.
 
+mod gather;
 mod in_memory;
 mod in_redis;
 pub mod reactions;
@@ -34,7 +35,11 @@ impl State {
         }
     }
 
-    /// In Redis, over the link of `relay`; an answer takes `deadline` at most.
+    /// In Redis, over the link of `relay`, which has `deadline` for an answer.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime of tokio.
     #[must_use]
     pub fn in_redis(relay: &RedisRelay, deadline: Duration) -> Self {
         Self {

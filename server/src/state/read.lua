@@ -1,12 +1,11 @@
--- How far a user has read; with a position, moves it on before.
+-- Moves on how far a user has read.
 --
 -- KEYS  5 positions by user
--- ARGV  2 user  3 epoch or ''  4 offset  5 users_max
--- Gives 'epoch:offset', nothing, or 'full'
+-- ARGV  2 user  3 epoch  4 offset  5 users_max
+-- Gives 'epoch:offset' or 'full'
 
 local users, user = KEYS[5], ARGV[2]
 local was = redis.call('HGET', users, user)
-if ARGV[3] == '' then return was end
 local epoch, offset = (was or ':'):match('^(%x*):(%d*)$')
 if epoch == ARGV[3] and tonumber(offset) >= tonumber(ARGV[4]) then return was end
 if not was and redis.call('HLEN', users) >= tonumber(ARGV[5]) then return 'full' end

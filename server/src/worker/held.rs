@@ -12,9 +12,14 @@ use std::rc::Rc;
 /// Messages that may arrive while a join is under way; more means that its history cannot be read in any useful time.
 const HELD_MAX: usize = 4_096;
 
+/// Ephemeral ones that may: of more the later are left out, as they are for whoever does not keep up.
+const HINTS_MAX: usize = 256;
+
 pub(super) struct Held {
     pub(super) socket: Rc<Socket>,
     pub(super) frames: Vec<(Option<Position>, Bytes)>,
+    /// What is ephemeral, and may be newer than what the snapshot says: it stands nowhere, and comes last.
+    pub(super) hints: Vec<Bytes>,
     /// It was a member before: a join again changes no membership, however it ends.
     pub(super) was_live: bool,
     /// Something is missing between its history and what waits here.
@@ -25,7 +30,14 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(socket: &Rc<Socket>, was_live: bool) -> Self {
-        Self { socket: Rc::clone(socket), frames: Vec::new(), was_live, broken: false, ahead: None }
+        Self {
+            socket: Rc::clone(socket),
+            frames: Vec::new(),
+            hints: Vec::new(),
+            was_live,
+            broken: false,
+            ahead: None,
+        }
     }
 
     /// Whether it was admitted, now or before this join.
@@ -44,6 +56,25 @@ impl Held {
         } else {
             self.broken = true;
         }
+    }
+
+    /// Takes what is ephemeral, if it keeps up.
+    pub(super) fn hint(&mut self, worker: &Worker, frame: &Bytes) {
+        if self.ahead.is_none() {
+            if self.hints.len() < HINTS_MAX {
+                self.hints.push(frame.clone());
+            }
+        } else if !self.socket.is_behind() {
+            worker.push(&self.socket, frame.clone());
+        }
+    }
+
+    /// What it is to be given once it stands at `head`.
+    pub(super) fn take_waiting(&mut self, head: Position) -> impl Iterator<Item = Bytes> {
+        let mut frames = std::mem::take(&mut self.frames);
+        let covered = frames.iter().rposition(|(position, _)| covers(head, *position));
+        frames.drain(..covered.map_or(0, |last| last + 1));
+        frames.into_iter().map(|(_, frame)| frame).chain(std::mem::take(&mut self.hints))
     }
 
     /// Whether an event is news to it.

@@ -147,8 +147,10 @@ impl Room {
         }
         worker.tally.handed_out(given, worker.scope.get());
         for held in &mut self.held {
-            if let (Some(frame), false) = (for_one(&held.socket).cloned(), ephemeral) {
-                held.take(worker, posted.position, &frame);
+            match for_one(&held.socket) {
+                Some(frame) if ephemeral => held.hint(worker, frame),
+                Some(frame) => held.take(worker, posted.position, frame),
+                None => {}
             }
         }
         self.reach(posted.position);
@@ -231,11 +233,8 @@ impl Worker {
         if !snapshot.is_empty() {
             self.push(socket, snapshot);
         }
-        let frames = std::mem::take(&mut held.frames);
-        let from =
-            frames.iter().rposition(|(position, _)| covers(head, *position)).map_or(0, |last| last + 1);
-        for (_, frame) in &frames[from..] {
-            self.push(socket, frame.clone());
+        for frame in held.take_waiting(head) {
+            self.push(socket, frame);
         }
         let at = *room.position.get_or_insert(head);
         if is_behind(at, head) {
@@ -256,7 +255,7 @@ impl Worker {
         }
         let Some(held) = room.take_held(socket) else { return };
         if held.was_live {
-            for (_, frame) in held.frames {
+            for frame in held.frames.into_iter().map(|(_, frame)| frame).chain(held.hints) {
                 self.push(socket, frame);
             }
             room.live.insert(socket.id.place, Rc::clone(socket));

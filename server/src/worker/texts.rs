@@ -14,6 +14,9 @@ pub(crate) const SNAPSHOT_MAX: usize = 50;
 /// What the messages of one frame may weigh: 256 KiB less what stands around them.
 const BYTES_MAX: usize = (256 << 10) - (1 << 10);
 
+/// What consumers may say beside messages of the past that are no snapshot.
+pub(crate) const SLOTS_BYTES: usize = 64 << 10;
+
 /// JSON texts of messages, oldest first.
 #[derive(Debug, Clone)]
 pub struct Texts {
@@ -23,6 +26,19 @@ pub struct Texts {
     pub is_cut: bool,
     /// Where what was left out begins: the position of the entry next to it.
     pub(crate) edge: Option<Position>,
+    /// So many entries of the page were gone through, from the end that is kept.
+    entries: usize,
+    keep: Keep,
+}
+
+impl Texts {
+    /// Of the page that these are the texts of, what was not left out.
+    pub(crate) fn entries<'a>(&self, page: &'a Page) -> &'a [Arc<Posted>] {
+        match self.keep {
+            Keep::Oldest => &page.messages[..self.entries],
+            Keep::Newest => &page.messages[page.messages.len() - self.entries..],
+        }
+    }
 }
 
 /// Which of too many messages are kept.
@@ -34,7 +50,7 @@ pub(crate) enum Keep {
 
 /// The JSON texts of a page's messages for screens, at most `messages_max`, in a frame that has `other_bytes` besides.
 pub(crate) fn texts(page: &Page, keep: Keep, messages_max: usize, other_bytes: usize) -> Texts {
-    let mut taken = Texts { texts: Vec::new(), is_cut: false, edge: None };
+    let mut taken = Texts { texts: Vec::new(), is_cut: false, edge: None, entries: 0, keep };
     let mut bytes = other_bytes;
     let mut take = |posted: &Arc<Posted>| {
         if let Body::Frame(_) = posted.body {
@@ -51,6 +67,7 @@ pub(crate) fn texts(page: &Page, keep: Keep, messages_max: usize, other_bytes: u
             taken.texts.push(text);
         }
         taken.edge = posted.position;
+        taken.entries += 1;
         true
     };
     match keep {
@@ -84,7 +101,12 @@ mod tests {
 
     /// The offsets that are shown, whether some were left out, and where.
     fn shown(sizes: &[usize], keep: Keep, messages_max: usize) -> (Vec<u64>, bool, Option<u64>) {
-        let Texts { texts, is_cut, edge } = texts(&page(sizes), keep, messages_max, 0);
+        let page = page(sizes);
+        let taken = texts(&page, keep, messages_max, 0);
+        let entries: Vec<_> = taken.entries(&page).iter().filter_map(|posted| posted.position).collect();
+        let ends = if keep == Keep::Oldest { entries.last() } else { entries.first() };
+        assert_eq!(ends.copied(), taken.edge, "what was gone through ends where it was cut");
+        let Texts { texts, is_cut, edge, .. } = taken;
         assert!(texts.iter().map(Bytes::len).sum::<usize>() < 256 << 10);
         let offset = |text: &Bytes| {
             let text: serde_json::Value = serde_json::from_slice(text).unwrap();

@@ -1,5 +1,7 @@
 //! Reactions and read positions, as members see them.
 
+mod crowd;
+
 use palabre_tests::{Client, HubProcess, RedisServer};
 use serde_json::{Value, json};
 
@@ -80,6 +82,26 @@ async fn reactions_are_seen_by_all(one: &HubProcess, two: &HubProcess, scope: &s
         );
     }
 
+    // Who pages back or resumes reads the messages, and sees the same of them.
+    let first = json!({"epoch": sent["position"]["epoch"], "offset": 0});
+    let history = |limit: u64| json!({"type": "history", "group": "lobby", "after": first, "limit": limit});
+    for client in [&mut ana, &mut bo] {
+        let resume = json!({"type": "join", "groups": [{"group": "lobby", "since": first}]});
+        let resumed = client.request(resume).await;
+        assert_eq!((&resumed["recovered"], &resumed["messages"][0]["id"]), (&json!(true), id), "{resumed}");
+        let page = client.request(history(100)).await;
+        assert!(page["chat"].is_object() && page["chat"] == resumed["chat"], "{page}");
+        let page = client.request(history(1)).await;
+        assert_eq!(page["chat"]["reactions"].as_object().map(serde_json::Map::len), Some(1), "{page}");
+    }
+    let page = bo.request(history(1)).await;
+    assert_eq!(*of(&page["chat"], id), json!({"counts": news["counts"], "rev": news["rev"], "mine": ["👍"]}));
+    let page = ana.request(history(1)).await;
+    assert_eq!(of(&page["chat"], id)["mine"], json!(["a heart", "👍"]));
+    let bare = json!({"type": "history", "group": "lobby", "after": other["position"], "limit": 1});
+    ana.request(send("a-third-one", "Nobody cares.")).await;
+    assert!(ana.request(bare).await.get("chat").is_none(), "beside messages without any there is nothing");
+
     // What a user says of a kind has versions of the user's own, if they are given.
     for (on, version, count) in [(true, 2, 1), (false, 1, 1), (false, 2, 1), (false, 3, 0)] {
         let mut request = react(&other["id"], "+", on);
@@ -110,37 +132,6 @@ async fn over_redis_reactions_are_seen_by_all_and_go_with_their_message() {
     let redis = RedisServer::start().await;
     let [a, b] = cluster::nodes(&redis).await;
     reactions_are_seen_by_all(&a, &b, "cluster").await;
-}
-
-#[tokio::test]
-async fn a_crowds_reactions_are_told_together_and_the_last_of_them_always() {
-    const CROWD: usize = 60;
-    let hub = hub().await;
-    let (mut ana, _) = member(&hub, "Ana").await;
-    let sent = ana.request(send("the-message", "Shall we?")).await;
-    let mut crowd = Vec::new();
-    for _ in 0..CROWD {
-        crowd.push(member(&hub, "").await.0);
-    }
-    let text = {
-        let mut request = react(&sent["id"], "👍", true);
-        request["ref"] = json!("react");
-        request.to_string()
-    };
-    for client in &mut crowd {
-        client.raw_text(&text).await;
-    }
-    for client in &mut crowd {
-        assert_eq!(client.expect("ack").await["ref"], "react");
-    }
-    let mut frames = 0;
-    loop {
-        frames += 1;
-        if ana.expect("chat.reactions").await["counts"]["👍"] == CROWD {
-            break;
-        }
-    }
-    assert!(frames < CROWD / 2, "{frames} frames for {CROWD} reactions");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use palabre_tests::{Client, RedisServer};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{member, of, react, told};
 use crate::chat::{hub, send};
@@ -36,6 +37,15 @@ async fn a_crowds_reactions_are_told_together_and_the_last_of_them_always() {
         }
     }
     assert!(frames < CROWD / 2, "{frames} frames for {CROWD} reactions");
+    // One after the other as well, and each of them handled before the next.
+    let begun = Instant::now();
+    let mut frames = 0;
+    for round in 1..=50 {
+        ana.request(react(&sent["id"], "👍", round % 2 == 1)).await;
+        frames += ana.so_far().await.iter().filter(|frame| frame["type"] == "chat.reactions").count();
+    }
+    let turns = begun.elapsed().as_millis() / 250 + 2;
+    assert!(frames as u128 <= turns, "{frames} frames in {turns} turns of 250 ms");
 }
 
 /// How many scripts Redis has run for its clients.
@@ -65,7 +75,7 @@ async fn a_thousand_who_join_at_once_see_the_reactions_and_ask_redis_a_few_times
         crowd.push(client);
     }
     let before = scripts(&redis).await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let join = json!({"type": "join", "ref": "all", "groups": [{"group": "lobby"}]}).to_string();
     for client in &mut crowd {
         client.raw_text(&join).await;

@@ -330,6 +330,21 @@ mod tests {
         assert!(wire.context.is_none() && wire.is_at_rest());
     }
 
+    #[tokio::test]
+    async fn who_is_given_up_is_read_to_the_end_and_not_listened_to() {
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        let (worker, socket, client) = sent(&ping.repeat(10_000)).await;
+        let mut wire = Wire::new(Bytes::new(), 64 << 10);
+        wire.give_up();
+        drop(client);
+        let mut reads = 0;
+        while !matches!(next(&mut wire, &worker, &socket).await, Frame::End(_)) {
+            reads += 1;
+        }
+        assert!(reads < 1_000, "{reads} reads");
+        assert_eq!(socket.outbox.borrow().bytes(), 0, "a ping was answered");
+    }
+
     /// The next thing that came in.
     async fn next(wire: &mut Wire, worker: &Worker, socket: &Rc<Socket>) -> Frame {
         loop {

@@ -166,3 +166,25 @@ async fn a_reset_at_any_moment_leaves_nothing() {
     .await;
     assert!(!hub.stderr().contains("panicked"), "{}", hub.stderr());
 }
+
+#[tokio::test]
+async fn one_that_ends_its_own_side_and_takes_nothing_is_not_waited_for() {
+    let hub = HubProcess::start(&[]).await;
+    undisturbed(hub.addr(), async {
+        let mut ana = Client::connect(hub.addr()).await;
+        ana.hello("Ana").await;
+        ana.join("lobby").await;
+        let before = Before::of(&hub).await;
+        let mut clients = Vec::new();
+        for _ in 0..CLIENTS {
+            clients.push(member(&hub).await);
+        }
+        fill(&mut ana).await;
+        for client in &mut clients {
+            client.end_writing().await;
+        }
+        before.is_back(&hub, "it takes nothing more", Duration::from_secs(20)).await;
+        drop(clients);
+    })
+    .await;
+}

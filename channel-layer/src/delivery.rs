@@ -1,10 +1,10 @@
 //! What arrives in a mailbox.
 
 use crate::{
-    amend::{Owner, Version},
+    amend::{Amends, Owner, Version},
     history::{GapReason, Page},
     member::Attendance,
-    message::{Body, Message, MessageId},
+    message::{Body, Message, MessageId, bare_digest},
     name::{ChannelName, GroupName},
     position::Position,
 };
@@ -82,6 +82,14 @@ impl Posted {
     /// The id under which it was sent: that of the amendment if it is one.
     pub(crate) fn sent_as(&self) -> MessageId {
         self.version.as_ref().map_or(self.id, |version| version.by)
+    }
+
+    /// What is kept instead of its digest once it was replaced. A dictionary finds a short text by its digest, so that has to
+    /// go with the text; what is left tells of a repeat only what it amends, or that it amends nothing.
+    #[must_use]
+    pub fn bare_digest(&self) -> u64 {
+        let amends = |version: &Version| Amends { target: self.id, amendment: version.amendment };
+        bare_digest(self.version.as_deref().map(amends))
     }
 
     /// The same message, not rendered yet.

@@ -109,7 +109,7 @@ impl MemoryLayer {
 fn post(name: &GroupName, group: &mut Group, message: Message, bounds: TailBounds) -> Result<Position> {
     let tail = tail_of(group, bounds);
     if let Some((position, digest)) = tail.find(message.id) {
-        return if digest == message.digest() { Ok(position) } else { Err(Error::Conflict) };
+        return if message.repeats(digest) { Ok(position) } else { Err(Error::Conflict) };
     }
     if message.floor.is_some_and(|floor| tail.forgets_after(floor)) {
         return Err(Error::Undecided);

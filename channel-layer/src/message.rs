@@ -131,12 +131,14 @@ impl Message {
     #[must_use]
     pub fn digest(&self) -> u64 {
         let own = self.digest.unwrap_or_else(|| fnv1a(FNV_OFFSET, self.body.data()));
-        let Some(Amends { target, amendment }) = self.amends else { return own };
-        let what = match amendment {
-            Amendment::Replace => [1],
-            Amendment::Delete => [2],
-        };
-        fnv1a(fnv1a(own, &target.as_u128().to_be_bytes()), &what)
+        with_amends(own, self.amends)
+    }
+
+    /// Whether this is the message of which `known` was kept: its digest, or what
+    /// [`Posted::bare_digest`](crate::Posted::bare_digest) put in its place.
+    #[must_use]
+    pub fn repeats(&self, known: u64) -> bool {
+        known == self.digest() || known == bare_digest(self.amends)
     }
 
     /// Takes `digest` instead of the body's own, when the body holds what a repeat would not repeat.
@@ -184,6 +186,20 @@ impl Message {
     pub fn except(self, member: ChannelName) -> Self {
         Self { except: Some(member), ..self }
     }
+}
+
+/// A digest that says nothing of a text: what was amended alone.
+pub(crate) fn bare_digest(amends: Option<Amends>) -> u64 {
+    with_amends(FNV_OFFSET, amends)
+}
+
+fn with_amends(own: u64, amends: Option<Amends>) -> u64 {
+    let Some(Amends { target, amendment }) = amends else { return own };
+    let what = match amendment {
+        Amendment::Replace => [1],
+        Amendment::Delete => [2],
+    };
+    fnv1a(fnv1a(own, &target.as_u128().to_be_bytes()), &what)
 }
 
 /// FNV-1a, because a digest must be the same in every build on every node; std's hashers promise no such thing.

@@ -11,6 +11,7 @@ mod bounds;
 mod builds;
 mod custom;
 mod epochs;
+mod erased;
 mod link;
 mod nodes;
 mod order;

@@ -44,7 +44,7 @@ impl Group {
     pub(crate) fn keep(&mut self, name: GroupName, message: Message) -> Result<Arc<Posted>, Verdict> {
         let (id, digest, amends) = (message.id, message.digest(), message.amends());
         if let Some((position, known)) = self.ids.get(&id) {
-            return Err(if *known == digest { Verdict::Known(*position) } else { Verdict::Conflict });
+            return Err(if message.repeats(*known) { Verdict::Known(*position) } else { Verdict::Conflict });
         }
         // Where its sender stood at the first try; of another epoch's nothing is seen here.
         let floor =
@@ -90,6 +90,10 @@ impl Group {
         }
         if old.owner.is_none() || old.owner != message.owner {
             return Err(Verdict::Forbidden);
+        }
+        let sent_as = old.version.as_ref().map_or(old.id, |version| version.by);
+        if let Some((_, digest)) = self.ids.get_mut(&sent_as) {
+            *digest = old.bare_digest();
         }
         self.bytes -= old.body.data().len();
         self.entries.remove(at);

@@ -1,6 +1,6 @@
 -- What every script over values beside a group's history begins with.
 --
--- KEYS  1 meta  2 stream  3 young ids  4 old ids  5… those of the values
+-- KEYS  1 meta  2 stream  3 young ids  4 old ids  5 bodies  6… those of the values
 -- ARGV  1 how long a history lives, in ms  2… the caller's own
 
 -- The offset of a message that is kept; nil: it is not, or was deleted.
@@ -17,7 +17,7 @@ local function standing(id)
   end
   local entry = offset and what ~= 'd' and redis.call('XRANGE', KEYS[2], offset .. '-0', offset .. '-0')[1]
   -- The index remembers more than the stream keeps, and the ids of amendments: only what bears the id is the message.
-  if entry and entry[2][10]:sub(3, 18) == id then return tonumber(offset) end
+  if entry and entry[2][6] == id then return tonumber(offset) end
 end
 
 local function renew(key) redis.call('PEXPIRE', key, ARGV[1]) end

@@ -1,26 +1,24 @@
-//! Reading a group's history from Redis: what is asked, and what the entries say.
+//! Reading a group's history from Redis: what is asked of the scripts that read, and what their answers say.
 //!
-//! Nothing here changes anything. The hash and the stream are read in one transaction, so that a page and what is said
-//! of it belong together.
+//! One script reads everything, so that a page and what is said of it belong together. It gives what can be had without a
+//! hole, or else the last of what there is; why it does is told here from the epochs that come with it.
 
 use crate::{
+    bounds::Bounds,
     delivery::Posted,
     envelope,
     history::{GAP_MESSAGES_MAX, GapReason, Lineage, Page, PastEpoch, Recovered, Span},
     message::{Message, MessageId},
     name::GroupName,
-    position::{Epoch, Position},
+    position::Position,
     redis::{
-        keys::Keys,
-        link::{self, Connections},
-        scripts::{millis, parse, read},
+        scripts::{millis, parse, shaped},
         unread::Unread,
     },
     relay::LinkError,
 };
-use bytes::Bytes;
-use redis::Value;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use redis::{Cmd, Value};
+use std::sync::Arc;
 
 /// The kind of an event that stands for what cannot be read.
 const UNREADABLE: &str = "unreadable";
@@ -28,137 +26,111 @@ const UNREADABLE: &str = "unreadable";
 /// More is not asked for at once, whatever a caller says.
 const ENTRIES_MAX: usize = 1 << 20;
 
-/// A group's history, over one link.
-pub(super) struct History<'a> {
-    pub(super) connections: &'a Connections,
-    pub(super) keys: &'a Keys,
-    pub(super) group: &'a GroupName,
-    pub(super) age: Duration,
-}
+/// An entry's offset, epoch, kind and envelope.
+type Entry = (u64, String, Vec<u8>, Value);
 
-impl History<'_> {
-    pub(super) async fn read(&self, span: Span, messages_max: usize) -> Result<Recovered, LinkError> {
-        let messages_max = messages_max.min(ENTRIES_MAX);
-        let mut useful = match span {
-            Span::Latest => Ok(()),
-            // What is no use to the reader is not fetched: anybody can ask with a position of long ago.
-            Span::After(_) | Span::Before(_) => self.meta().await?.is_useful(span),
-        };
-        if useful.is_ok() {
-            let (meta, page, gone) = self.page(span, messages_max).await?;
-            useful = meta.is_useful(span);
-            if let (Span::After(_), Gone::SomeForAge) = (span, gone) {
-                useful = Err(GapReason::Trimmed);
-            }
-            if useful.is_ok() {
-                return Ok(Recovered::All(page));
-            }
-        }
-        let (_, page, _) = self.page(Span::Latest, messages_max.min(GAP_MESSAGES_MAX)).await?;
-        Ok(Recovered::Gap(useful.err().unwrap_or(GapReason::Trimmed), page))
-    }
+/// The kind of an entry that is a message.
+const MESSAGE: &[u8] = b"msg";
 
-    async fn meta(&self) -> Result<Meta, LinkError> {
-        let [meta_key, ..] = self.keys.group(self.group);
-        let ask = redis::cmd("HGETALL").arg(meta_key).to_owned();
-        meta(link::answer(ask.query_async(&mut self.connections.commands())).await?)
-    }
+/// What is asked for, and given, oldest first.
+const AFTER: &str = "after";
 
-    async fn page(&self, span: Span, messages_max: usize) -> Result<(Meta, Page, Gone), LinkError> {
-        let [meta_key, stream, ..] = self.keys.group(self.group);
-        let (order, from, to) = match span {
-            Span::After(known) => (Order::OldestFirst, format!("{}-0", known.offset.saturating_add(1)), "+"),
-            Span::Before(known) => (Order::NewestFirst, format!("{}-0", known.offset.saturating_sub(1)), "-"),
-            Span::Latest => (Order::NewestFirst, "+".to_owned(), "-"),
-        };
-        let range = if order == Order::OldestFirst { "XRANGE" } else { "XREVRANGE" };
-        let mut pipe = redis::pipe();
-        pipe.atomic().cmd("HGETALL").arg(meta_key);
-        // One more than is wanted tells whether there are more.
-        pipe.cmd(range).arg(stream).arg(from).arg(to).arg("COUNT").arg(messages_max + 1);
-        pipe.cmd("TIME");
-        let (fields, entries, (seconds, micros)): (Value, Value, (u64, u64)) =
-            link::answer(pipe.query_async(&mut self.connections.commands())).await?;
-        let meta = meta(fields)?;
-        let oldest_ms = (seconds * 1_000 + micros / 1_000).saturating_sub(millis(self.age));
-        let found = Found { entries, order, oldest_ms, unread: &self.connections.unread };
-        let (page, gone) = found.page(self.group, messages_max, meta.head)?;
-        Ok((meta, page, gone))
-    }
-}
-
-/// In which order entries were asked for; the one that is too many is the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    OldestFirst,
-    NewestFirst,
-}
-
-/// Whether entries were left out that are in Redis still, for a group is trimmed by age only now and then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gone {
-    Nothing,
-    SomeForAge,
-}
-
-/// What a stream holds, of which one entry more than is wanted was asked for.
+/// A part of a group's history.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
-    pub(super) entries: Value,
-    pub(super) order: Order,
-    /// What was kept before this time of Redis is too old.
-    pub(super) oldest_ms: u64,
-    /// Counts what cannot be read.
-    pub(super) unread: &'a Unread,
+pub(super) struct Wanted<'a> {
+    pub(super) group: &'a GroupName,
+    pub(super) span: Span,
+    pub(super) messages_max: usize,
+    /// How many of the last messages come with a gap.
+    pub(super) latest_max: usize,
 }
 
-impl Found<'_> {
-    /// At most `messages_max` of it, oldest first, and nothing that is too old.
+impl<'a> Wanted<'a> {
+    /// What somebody asks for who may be anybody: a position of long ago brings a screen's worth.
+    pub(super) fn by_reader(group: &'a GroupName, span: Span, messages_max: usize) -> Self {
+        let messages_max = messages_max.min(ENTRIES_MAX);
+        Self { group, span, messages_max, latest_max: messages_max.min(GAP_MESSAGES_MAX) }
+    }
+
+    /// The span as `page.lua` calls it.
+    fn which(&self) -> &'static str {
+        match self.span {
+            Span::After(_) => AFTER,
+            Span::Before(_) => "before",
+            Span::Latest => "latest",
+        }
+    }
+
+    /// Adds what `page.lua` is given.
+    pub(super) fn ask(&self, cmd: &mut Cmd, bounds: &Bounds) {
+        cmd.arg(self.which());
+        match self.span {
+            Span::After(known) | Span::Before(known) => cmd.arg(known.epoch.to_string()).arg(known.offset),
+            Span::Latest => cmd.arg("").arg(0),
+        };
+        // One more than is wanted tells whether there are more.
+        cmd.arg(self.messages_max + 1).arg(self.latest_max + 1).arg(millis(bounds.history.age));
+    }
+
+    /// What `page.lua` gave.
     ///
-    /// An entry that this version cannot read becomes an event that no consumer knows: nobody is shown it, and everybody's
-    /// position moves past it.
-    pub(super) fn page(
-        self,
-        group: &GroupName,
+    /// # Errors
+    ///
+    /// [`LinkError::Unopened`] when it gave nothing, [`LinkError::Malformed`] when it is none of its answers.
+    pub(super) fn found(&self, answer: Value, unread: &Unread) -> Result<(Lineage, Recovered), LinkError> {
+        if answer == Value::Nil {
+            return Err(LinkError::Unopened);
+        }
+        let (epoch, offset, past, which, entries): (String, u64, Vec<String>, String, Vec<Entry>) =
+            shaped(answer)?;
+        let past = past.as_chunks().0.iter().map(past_epoch).collect::<Result<_, _>>()?;
+        let lineage = Lineage { epoch: parse(&epoch)?, past };
+        let head = Position { epoch: lineage.epoch, offset };
+        let (Span::After(known) | Span::Before(known)) = self.span else {
+            let page = self.page(entries, &which, self.messages_max, head, unread)?;
+            return Ok((lineage, Recovered::All(page)));
+        };
+        let recovered = if which == self.which() {
+            Recovered::All(self.page(entries, &which, self.messages_max, head, unread)?)
+        } else {
+            let reason = lineage.resume(known, offset).err().unwrap_or(GapReason::Trimmed);
+            Recovered::Gap(reason, self.page(entries, &which, self.latest_max, head, unread)?)
+        };
+        Ok((lineage, recovered))
+    }
+
+    /// At most `messages_max` of the entries, oldest first.
+    fn page(
+        &self,
+        mut entries: Vec<Entry>,
+        which: &str,
         messages_max: usize,
         head: Position,
-    ) -> Result<(Page, Gone), LinkError> {
-        let mut entries: Vec<(String, Vec<Value>)> = read(self.entries)?;
+        unread: &Unread,
+    ) -> Result<Page, LinkError> {
         let more = entries.len() > messages_max;
         entries.truncate(messages_max);
-        if self.order == Order::NewestFirst {
+        if which != AFTER {
             entries.reverse();
         }
-        // Whatever stands before one that is too old is so too.
-        let old =
-            entries.iter().rposition(|(_, fields)| kept_at(fields).is_some_and(|at| at < self.oldest_ms));
-        entries.drain(..old.map_or(0, |last| last + 1));
-        let gone = if old.is_some() { Gone::SomeForAge } else { Gone::Nothing };
-        let more = more && (self.order == Order::OldestFirst || gone == Gone::Nothing);
-        let messages =
-            entries.into_iter().filter_map(|(id, fields)| entry(group, &id, &fields, self.unread)).collect();
-        Ok((Page { messages, head, more }, gone))
+        let messages = entries.into_iter().map(|entry| posted(self.group, entry, unread));
+        Ok(Page { messages: messages.collect::<Result<_, _>>()?, head, more })
     }
 }
 
-/// When an entry was kept, in milliseconds since 1970.
-fn kept_at(fields: &[Value]) -> Option<u64> {
-    let (_, text) = fields.chunks_exact(2).filter_map(field).find(|(name, _)| name == "ts")?;
-    std::str::from_utf8(&text).ok()?.parse().ok()
-}
-
-/// One entry; `None` when it is none that a hub writes.
-fn entry(group: &GroupName, id: &str, fields: &[Value], unread: &Unread) -> Option<Arc<Posted>> {
-    let fields: HashMap<String, Bytes> = fields.chunks_exact(2).filter_map(field).collect();
-    let text = |name| fields.get(name).and_then(|value| std::str::from_utf8(value).ok());
-    let epoch = text("e")?.parse().ok()?;
-    let offset = id.strip_suffix("-0")?.parse().ok()?;
-    let position = Some(Position { epoch, offset });
-    let envelope = match (text("k"), fields.get("b").cloned()) {
-        (Some("msg"), Some(envelope)) => envelope::decode(envelope).ok(),
+/// One entry. One that this version cannot read becomes an event that no consumer knows: nobody is shown it, and
+/// everybody's position moves past it.
+fn posted(
+    group: &GroupName,
+    (offset, epoch, kind, envelope): Entry,
+    unread: &Unread,
+) -> Result<Arc<Posted>, LinkError> {
+    let position = Some(Position { epoch: parse(&epoch)?, offset });
+    let envelope = match envelope {
+        Value::BulkString(bytes) if kind == MESSAGE => envelope::decode(bytes.into()).ok(),
         _ => None,
     };
-    Some(Arc::new(match envelope {
+    Ok(Arc::new(match envelope {
         Some(envelope) => envelope.posted(group.clone(), position),
         None => {
             unread.note();
@@ -167,57 +139,7 @@ fn entry(group: &GroupName, id: &str, fields: &[Value], unread: &Unread) -> Opti
     }))
 }
 
-fn field(pair: &[Value]) -> Option<(String, Bytes)> {
-    match pair {
-        [Value::BulkString(name), Value::BulkString(value)] => {
-            Some((String::from_utf8(name.clone()).ok()?, Bytes::copy_from_slice(value)))
-        }
-        _ => None,
-    }
-}
-
-/// What the hash of a group says.
-struct Meta {
-    lineage: Lineage,
-    head: Position,
-    trimmed: u64,
-}
-
-impl Meta {
-    /// Whether a reader with this span can be served, or why not.
-    fn is_useful(&self, span: Span) -> Result<(), GapReason> {
-        let (Span::After(known) | Span::Before(known)) = span else { return Ok(()) };
-        let offset = self.lineage.resume(known, self.head.offset)?;
-        match span {
-            Span::After(_) if offset < self.trimmed => Err(GapReason::Trimmed),
-            // What stands before a position may all be gone: then the page is empty, and the first of them.
-            _ => Ok(()),
-        }
-    }
-}
-
-fn meta(answer: Value) -> Result<Meta, LinkError> {
-    let fields: HashMap<String, Value> = read(answer)?;
-    let text = |name: &str| match fields.get(name) {
-        Some(value) => read::<String>(value.clone()).map(Some),
-        None => Ok(None),
-    };
-    let epoch: Epoch = parse(&text("e")?.ok_or(LinkError::Unopened)?)?;
-    let offset = parse(&text("o")?.unwrap_or_default())?;
-    let trimmed = match text("t")? {
-        Some(label) => parse(label.split_once(':').map_or("", |(_, offset)| offset))?,
-        None => 0,
-    };
-    let mut past = Vec::new();
-    for name in fields.keys() {
-        if let Some(epoch) = name.strip_prefix("p:") {
-            past.push(past_epoch(epoch, &text(name)?.unwrap_or_default())?);
-        }
-    }
-    Ok(Meta { lineage: Lineage { epoch, past }, head: Position { epoch, offset }, trimmed })
-}
-
-pub(super) fn past_epoch(epoch: &str, marks: &str) -> Result<PastEpoch, LinkError> {
+fn past_epoch([epoch, marks]: &[String; 2]) -> Result<PastEpoch, LinkError> {
     let (base, high) = marks.split_once(':').ok_or(LinkError::Malformed("a past epoch"))?;
     Ok(PastEpoch { epoch: parse(epoch)?, base: parse(base)?, high: parse(high)? })
 }

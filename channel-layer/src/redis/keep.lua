@@ -1,12 +1,12 @@
 -- What publishing and amending have in common: whether a message may be kept, and how it is. Stands before either script.
 --
--- KEYS  1 meta  2 stream  3 young ids  4 old ids
+-- KEYS  1 meta  2 stream  3 young ids  4 old ids  5 bodies
 -- ARGV  1 channel  2 epoch  3 life  4 node  5 the node's chain as it must stand  6 as it will stand
 --       7 id  8 digest  9 floor epoch  10 floor offset  11 envelope
 --       12 messages_max  13 bytes_max  14 age_ms  15 ids_max
 -- Gives {'ok', offset} {'dup', epoch, offset} {'conflict'} {'undecided'} {'stale'} {'fenced'}
 
-local meta, stream, young, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local meta, stream, young, old, bodies = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local channel, epoch, life, node = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local id, digest = ARGV[7], ARGV[8]
 local messages_max, bytes_max, age_ms, ids_max =
@@ -32,6 +32,9 @@ local function refuse(...)
   return {...}
 end
 
+-- What the index has instead of the digest of a message that was replaced: what it amends, if anything, and as what.
+local function bare(target, what) return '-' .. (target or '') .. (what or '') end
+
 -- Why the message is not kept; nil: it may be.
 local function refusal()
   if m[1] ~= epoch or m[2] ~= life then return {'stale'} end
@@ -39,8 +42,9 @@ local function refusal()
 
   local known = redis.call('HGET', young, id) or m[6] and redis.call('HGET', old, id)
   if known then
-    local at, offset, was = known:match('^(%x+):(%d+):(%x+)$')
-    if was ~= digest then return refuse('conflict') end
+    local at, offset, was = known:match('^(%x+):(%d+):(.+)$')
+    -- An amendment says in its own arguments what it amends.
+    if was ~= digest and was ~= bare(ARGV[16], ARGV[18]) then return refuse('conflict') end
     return refuse('dup', at, offset)
   end
 
@@ -53,32 +57,37 @@ local function refusal()
   if floor < tonumber(m[7] or 0) then return refuse('undecided') end
 end
 
--- Drops from the front of the stream what is over a bound, the last entry never.
+-- Drops from the front of the history what is over a bound, the last message never.
 local function trim()
-  local kept, dropped, trimmed = redis.call('XLEN', stream), 0, nil
+  local before = tonumber(m[8] and m[8]:match(':(%d+)$') or 0)
+  local kept, passed, dropped, epoch_passed = redis.call('XLEN', stream), before, 0, nil
   repeat
-    local step, last = 0, nil
+    local offsets = {}
     for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', TRIM_STEP)) do
-      -- e, ts, id, k and b stand in this order in every entry.
-      local fields = entry[2]
-      local over = kept > messages_max or bytes > bytes_max or tonumber(fields[4]) < now - age_ms
-      if kept == 1 or not over then break end
-      last = {fields[2], entry[1]:match('^(%d+)')}
-      kept, bytes, step = kept - 1, bytes - #fields[10] - OVERHEAD, step + 1
+      -- e, ts, id, k and n stand in this order in every entry.
+      local at, fields = entry[1]:match('^(%d+)'), entry[2]
+      local function over()
+        return kept > messages_max or bytes > bytes_max or tonumber(fields[4]) < now - age_ms
+      end
+      if not over() then break end
+      -- First goes what amendments had taken out in front of it.
+      bytes = bytes - OVERHEAD * (at - 1 - passed)
+      passed, epoch_passed = at - 1, fields[2]
+      if kept == 1 or not over() then break end
+      bytes = bytes - fields[10] - OVERHEAD
+      passed, kept, offsets[#offsets + 1] = passed + 1, kept - 1, at
     end
-    if last then
-      redis.call('XTRIM', stream, 'MINID', '=', text(tonumber(last[2]) + 1) .. '-0')
-      dropped, trimmed = dropped + step, last
+    if #offsets > 0 then
+      redis.call('XTRIM', stream, 'MINID', '=', text(passed + 1) .. '-0')
+      redis.call('HDEL', bodies, unpack(offsets))
+      dropped = dropped + #offsets
     end
-  until step < TRIM_STEP
-  if trimmed then
-    local before, removed = unpack(redis.call('HMGET', meta, 't', 'x'))
-    redis.call('HSET', meta, 't', trimmed[1] .. ':' .. trimmed[2])
-    if removed then
-      -- What amendments had removed of the offsets that are passed is not missing any more.
-      local passed = tonumber(trimmed[2]) - tonumber((before or ':0'):match(':(%d+)$'))
-      redis.call('HINCRBY', meta, 'x', text(dropped - passed))
-    end
+  until #offsets < TRIM_STEP
+  if passed > before then
+    redis.call('HSET', meta, 't', epoch_passed .. ':' .. text(passed))
+    -- What amendments had taken out of the offsets that are passed is not missing any more.
+    local taken_out = passed - before - dropped
+    if taken_out > 0 then redis.call('HINCRBY', meta, 'x', text(-taken_out)) end
   end
 end
 
@@ -86,13 +95,15 @@ end
 local function keep(envelope)
   local offset = tonumber(m[4]) + 1
   redis.call('XADD', stream, text(offset) .. '-0',
-    'e', epoch, 'ts', text(now), 'id', id, 'k', 'msg', 'b', envelope)
+    'e', epoch, 'ts', text(now), 'id', envelope:sub(3, 18), 'k', 'msg', 'n', #envelope)
+  redis.call('HSET', bodies, text(offset), envelope)
   bytes = bytes + #envelope + OVERHEAD
 
-  local ids = redis.call('HLEN', young)
+  local ids = offset - 1 - tonumber(m[6] or 0)
   if ids >= ids_max then
     redis.call('UNLINK', old)
-    redis.call('RENAME', young, old)
+    -- Redis may have evicted it alone.
+    if redis.call('HLEN', young) > 0 then redis.call('RENAME', young, old) end
     redis.call('HSET', meta, 'd1', m[6] or '0', 'd0', text(offset - 1))
     ids = 0
   end

@@ -13,16 +13,16 @@ pub(crate) struct Keys {
 }
 
 /// What a script gets as `KEYS`, in this order.
-pub(crate) type GroupKeys = [String; 4];
+pub(crate) type GroupKeys = [String; 5];
 
 impl Keys {
     pub(crate) fn new(prefix: &str) -> Self {
         Self { prefix: prefix.into() }
     }
 
-    /// The hash of what is known of the group, its stream, and the two generations of its ids.
+    /// The hash of what is known of the group, its stream, the two generations of its ids, and the bodies of the stream's entries.
     pub(crate) fn group(&self, group: &GroupName) -> GroupKeys {
-        ["m", "s", "i0", "i1"].map(|part| format!("{}:{{{group}}}:{part}", self.prefix))
+        ["m", "s", "i0", "i1", "b"].map(|part| format!("{}:{{{group}}}:{part}", self.prefix))
     }
 
     /// A key beside a group's history, for values that somebody keeps there: it has the life of the history.

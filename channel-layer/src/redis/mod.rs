@@ -2,7 +2,7 @@
 //!
 //! A node has one connection for commands and one for subscriptions. They are made together and end together, so
 //! that "publishes work, nothing is heard" cannot last. `keys` names everything, `scripts` speaks for the Lua
-//! files, `history` reads streams, `subscriber` what is pushed, `link` watches over both connections,
+//! files, `history` knows what they read, `subscriber` what is pushed, `link` watches over both connections,
 //! `census` knows who else is there.
 
 mod beside;
@@ -27,7 +27,7 @@ use crate::{
 };
 pub use beside::{Beside, Reply, Script};
 use futures_util::FutureExt;
-use history::History;
+use history::Wanted;
 use keys::Keys;
 use link::{Connections, INCOMING_MAX};
 use redis::Value;
@@ -210,9 +210,10 @@ impl Relay for RedisRelay {
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {
         async move {
             let connections = self.connections()?;
-            let age = self.bounds.history.age;
-            let history = History { connections: &connections, keys: &self.keys, group: &group, age };
-            history.read(span, messages_max).await
+            let wanted = Wanted::by_reader(&group, span, messages_max);
+            let read = scripts::read(&connections, &self.keys, &self.bounds, &wanted);
+            let answer = link::answer(read.query_async(&mut connections.commands())).await?;
+            wanted.found(answer, &connections.unread).map(|(_, recovered)| recovered)
         }
         .boxed()
     }

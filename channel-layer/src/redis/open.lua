@@ -1,22 +1,13 @@
 -- Opens a group for one node: a Redis process that did not write it starts a new epoch, the node's chain of publishes
--- starts anew, and what the node lacks is returned.
+-- starts anew, and what the node lacks is returned, as `page.lua` says.
 --
--- KEYS  1 meta  2 stream  3 young ids  4 old ids
--- ARGV  1 node  2 generation  3 life  4 epoch to start if need be  5 known epoch or ''  6 known offset
---       7 entries_max  8 latest_max  9 age_ms
--- Gives {epoch, offset, {past epoch, 'base:high', …}, 'after', entries oldest first, oldest_ms}
---    or {epoch, offset, {past epoch, 'base:high', …}, 'latest', entries newest first, oldest_ms}
---    where whatever was kept before oldest_ms is too old
+-- ARGV  7 node  8 generation  9 life  10 epoch to start if need be
 
-local meta, stream, young, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local node, generation, life, drawn = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local known_epoch, known_offset = ARGV[5], tonumber(ARGV[6])
+local node, generation, life, drawn = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local PAST_MAX, NODES_MAX = 12, 64
 
-local m = {}
-local flat = redis.call('HGETALL', meta)
-for i = 1, #flat, 2 do m[flat[i]] = flat[i + 1] end
+local m = all()
 
 local function set(field, value)
   m[field] = value
@@ -38,13 +29,11 @@ local function forget(field)
   redis.call('HDEL', meta, field)
 end
 
-local trimmed = tonumber((m.t or ':0'):match(':(%d+)$'))
-local whole = m.e and redis.call('XLEN', stream) == tonumber(m.o) - trimmed - tonumber(m.x or 0)
-if not whole then
-  -- Never written, expired, flushed, or evicted in part: nothing of it can be trusted.
-  redis.call('UNLINK', meta, stream, young, old)
-  m, trimmed = {}, 0
-  for field, value in pairs({v = '1', e = drawn, o = '0', life = life, start = '0', b = '0'}) do
+if not whole(m) then
+  -- Nothing of what is there can be trusted.
+  redis.call('UNLINK', unpack(KEYS))
+  m = {}
+  for field, value in pairs({v = FORM, e = drawn, o = '0', life = life, start = '0', b = '0'}) do
     set(field, value)
   end
 elseif m.life ~= life then
@@ -58,7 +47,7 @@ end
 
 local mine = m['n:' .. node]
 if not mine or tonumber(mine:match('^(%d+)')) < generation then
-  set('n:' .. node, ARGV[2] .. ':0')
+  set('n:' .. node, ARGV[8] .. ':0')
   set('u:' .. node, redis.call('TIME')[1])
   bound('n:', NODES_MAX, function(field) return tonumber(m['u:' .. field:sub(3)] or 0) end, function(field)
     forget(field)
@@ -66,35 +55,6 @@ if not mine or tonumber(mine:match('^(%d+)')) < generation then
   end)
 end
 -- As long as `keep.lua` gives them, for it renews that only now and then.
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', tonumber(ARGV[9]) * 17 / 16)) end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', tonumber(ARGV[6]) * 17 / 16)) end
 
-local past = {}
-for field, value in pairs(m) do
-  if field:sub(1, 2) == 'p:' then
-    past[#past + 1] = field:sub(3)
-    past[#past + 1] = value
-  end
-end
-
--- Up to where the node's position is good in this history.
-local base
-if known_epoch == m.e then
-  base = tonumber(m.o)
-elseif m['p:' .. known_epoch] then
-  base = tonumber(m['p:' .. known_epoch]:match('^(%d+)'))
-end
-
-local time = redis.call('TIME')
-local oldest = math.max(0, time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[9]))
-local how, entries
-if base and known_offset <= base and known_offset >= trimmed then
-  entries = redis.call('XRANGE', stream, string.format('%.0f-0', known_offset + 1), '+', 'COUNT', ARGV[7])
-end
--- A group is trimmed by age only now and then: e, ts, id, k and b stand in this order in every entry.
-if entries and not (entries[1] and tonumber(entries[1][2][4]) < oldest) then
-  how = 'after'
-else
-  how = 'latest'
-  entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', ARGV[8])
-end
-return {m.e, m.o, past, how, entries, string.format('%.0f', oldest)}
+return part(m)

@@ -4,10 +4,10 @@ use crate::{
     amend::{Amendment, Amends, Owner},
     bounds::{Bounds, Kept},
     envelope,
-    history::{GapReason, Lineage, Recovered},
+    history::Span,
     position::{Epoch, Position},
     redis::{
-        history::{self, Found, Order},
+        history::Wanted,
         keys::Keys,
         link::{self, Connections},
         subscriber::NO_POSITION,
@@ -17,7 +17,8 @@ use crate::{
 use redis::{Cmd, FromRedisValue, Value, aio::MultiplexedConnection, from_redis_value};
 use std::{str::FromStr, sync::Arc, time::Duration};
 
-const OPEN: &str = include_str!("open.lua");
+const OPEN: &str = concat!(include_str!("page.lua"), include_str!("open.lua"));
+const READ: &str = concat!(include_str!("page.lua"), include_str!("read.lua"));
 const PUBLISH: &str = concat!(include_str!("keep.lua"), include_str!("publish.lua"));
 const AMEND: &str = concat!(include_str!("keep.lua"), include_str!("amend.lua"));
 const PRESENCE: &str = include_str!("presence.lua");
@@ -26,6 +27,7 @@ const PRESENCE: &str = include_str!("presence.lua");
 #[derive(Clone)]
 pub(crate) struct Scripts {
     open: Arc<str>,
+    read: Arc<str>,
     publish: Arc<str>,
     amend: Arc<str>,
     pub(crate) presence: Arc<str>,
@@ -33,14 +35,16 @@ pub(crate) struct Scripts {
 
 impl Scripts {
     pub(crate) async fn load(commands: &mut MultiplexedConnection) -> Result<Self, LinkError> {
-        let mut names = Vec::with_capacity(4);
-        for script in [OPEN, PUBLISH, AMEND, PRESENCE] {
+        let mut names = Vec::with_capacity(5);
+        for script in [OPEN, READ, PUBLISH, AMEND, PRESENCE] {
             let load = redis::cmd("SCRIPT").arg("LOAD").arg(script).to_owned();
             names.push(link::answer(load.query_async::<String>(commands)).await?);
         }
-        let [open, publish, amend, presence] = <[String; 4]>::try_from(names).expect("one name a script");
+        let [open, read, publish, amend, presence] =
+            <[String; 5]>::try_from(names).expect("one name a script");
         Ok(Self {
             open: open.into(),
+            read: read.into(),
             publish: publish.into(),
             amend: amend.into(),
             presence: presence.into(),
@@ -54,18 +58,32 @@ pub(crate) fn call(script: &str, keys: &[String]) -> Cmd {
     cmd
 }
 
+/// Makes a group ready for this node's publishes, and reads what the node lacks or, when it has nothing of it yet, what it
+/// will keep.
 pub(crate) fn open(connections: &Connections, keys: &Keys, bounds: &Bounds, opening: &Opening) -> Cmd {
     let mut cmd = call(&connections.scripts.open, &keys.group(&opening.group));
+    wanted(bounds, opening).ask(&mut cmd, bounds);
     cmd.arg(&*connections.node)
         .arg(opening.generation)
         .arg(&*connections.life)
         .arg(opening.epoch.to_string());
-    match opening.known {
-        Some(known) => cmd.arg(known.epoch.to_string()).arg(known.offset),
-        None => cmd.arg("").arg(0),
+    cmd
+}
+
+/// What an opening reads.
+fn wanted<'a>(bounds: &Bounds, opening: &'a Opening) -> Wanted<'a> {
+    let latest_max = bounds.tail.messages;
+    let (span, messages_max) = match opening.known {
+        Some(known) => (Span::After(known), opening.entries_max),
+        None => (Span::Latest, latest_max),
     };
-    // One more than is wanted tells whether there are more.
-    cmd.arg(opening.entries_max + 1).arg(latest_max(bounds) + 1).arg(millis(bounds.history.age));
+    Wanted { group: &opening.group, span, messages_max, latest_max }
+}
+
+/// Reads a part of a group's history.
+pub(crate) fn read(connections: &Connections, keys: &Keys, bounds: &Bounds, wanted: &Wanted<'_>) -> Cmd {
+    let mut cmd = call(&connections.scripts.read, &keys.group(wanted.group));
+    wanted.ask(&mut cmd, bounds);
     cmd
 }
 
@@ -114,11 +132,6 @@ pub(crate) fn pass_on(keys: &Keys, outgoing: &Outgoing) -> Cmd {
     redis::cmd("PUBLISH").arg(keys.channel(&outgoing.group)).arg(payload).to_owned()
 }
 
-/// What an opening reads when the node has nothing of the group yet: what it will keep.
-fn latest_max(bounds: &Bounds) -> usize {
-    bounds.tail.messages
-}
-
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -126,7 +139,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 pub(crate) fn verdict(outgoing: &Outgoing, answer: Value) -> Result<Verdict, LinkError> {
     let words = match answer {
         Value::Int(_receivers) => return Ok(Verdict::Sent),
-        words => read::<Vec<String>>(words)?,
+        words => shaped::<Vec<String>>(words)?,
     };
     let (epoch, _) = outgoing.place.ok_or(LinkError::Malformed("a verdict on an ephemeral message"))?;
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -150,33 +163,11 @@ pub(crate) fn opened(
     opening: &Opening,
     answer: Value,
 ) -> Result<Opened, LinkError> {
-    let (epoch, head, past, how, found, oldest_ms): (String, u64, Vec<String>, String, Value, u64) =
-        read(answer)?;
-    let past =
-        past.chunks_exact(2).map(|pair| history::past_epoch(&pair[0], &pair[1])).collect::<Result<_, _>>()?;
-    let lineage = Lineage { epoch: parse(&epoch)?, past };
-    let head = Position { epoch: lineage.epoch, offset: head };
-    let recovered = match opening.known {
-        Some(_) if how == "after" => {
-            let found =
-                Found { entries: found, order: Order::OldestFirst, oldest_ms, unread: &connections.unread };
-            Recovered::All(found.page(&opening.group, opening.entries_max, head)?.0)
-        }
-        known => {
-            let found =
-                Found { entries: found, order: Order::NewestFirst, oldest_ms, unread: &connections.unread };
-            let (page, _) = found.page(&opening.group, latest_max(bounds), head)?;
-            match known.map(|known| lineage.resume(known, head.offset)) {
-                None => Recovered::All(page),
-                Some(Ok(_)) => Recovered::Gap(GapReason::Trimmed, page),
-                Some(Err(reason)) => Recovered::Gap(reason, page),
-            }
-        }
-    };
+    let (lineage, recovered) = wanted(bounds, opening).found(answer, &connections.unread)?;
     Ok(Opened { lineage, recovered })
 }
 
-pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, LinkError> {
+pub(super) fn shaped<T: FromRedisValue>(value: Value) -> Result<T, LinkError> {
     from_redis_value(value).map_err(|_| LinkError::Malformed("another shape than the script gives"))
 }
 

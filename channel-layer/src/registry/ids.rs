@@ -42,6 +42,13 @@ impl IdIndex {
         self.young.get(&id).or_else(|| self.old.get(&id)).copied()
     }
 
+    /// Keeps another digest of what is known under `id`.
+    pub(crate) fn set_digest(&mut self, id: MessageId, digest: u64) {
+        if let Some(known) = self.young.get_mut(&id).or_else(|| self.old.get_mut(&id)) {
+            known.1 = digest;
+        }
+    }
+
     /// Whether an id numbered after `offset` could have been forgotten: then "not found" proves nothing.
     pub(crate) fn forgets_after(&self, offset: u64) -> bool {
         offset < self.old_after

@@ -169,6 +169,7 @@ impl Tail {
             if let Some((_, replaced)) = self.index_of(posted.id).and_then(|index| self.entries.remove(index))
             {
                 self.bytes -= size(&replaced);
+                self.ids.set_digest(replaced.sent_as(), replaced.bare_digest());
             }
             self.newest.insert(posted.id, position.offset);
         }

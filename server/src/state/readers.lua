@@ -1,7 +1,7 @@
 -- How far some users have read.
 --
--- KEYS  5 positions by user
+-- KEYS  6 positions by user
 -- ARGV  2… users
 -- Gives 'epoch:offset' or nothing for each
 
-return redis.call('HMGET', KEYS[5], unpack(ARGV, 2))
+return redis.call('HMGET', KEYS[6], unpack(ARGV, 2))

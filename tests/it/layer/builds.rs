@@ -35,13 +35,14 @@ fn golden(file: &str, name: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
-/// Keeps and publishes an envelope under an id, as the first build's script does.
+/// Keeps and publishes an envelope under an id, as `publish.lua` does.
 async fn write(redis: &RedisServer, id: u128, kind: &str, envelope: &[u8]) {
     let script = r"
         local offset = redis.call('HINCRBY', KEYS[1], 'o', 1)
         local epoch, time = redis.call('HGET', KEYS[1], 'e'), redis.call('TIME')
-        redis.call('XADD', KEYS[2], offset .. '-0', 'e', epoch, 'ts', time[1] .. '000', 'id', ARGV[2],
-            'k', ARGV[4], 'b', ARGV[3])
+        redis.call('XADD', KEYS[2], offset .. '-0', 'e', epoch, 'ts', time[1] .. '000', 'id', ARGV[3]:sub(3, 18),
+            'k', ARGV[4], 'n', #ARGV[3])
+        redis.call('HSET', KEYS[5], offset, ARGV[3])
         redis.call('HSET', KEYS[3], ARGV[2], epoch .. ':' .. offset .. ':aa')
         redis.call('HINCRBY', KEYS[1], 'b', #ARGV[3] + 96)
         redis.call('PUBLISH', ARGV[1], epoch .. string.format('%016x', offset) .. ARGV[3])";

@@ -156,3 +156,37 @@ async fn a_group_that_redis_has_forgotten_can_still_be_read() {
     let (reason, page) = next_resync(&mut mailbox).await;
     assert_eq!((reason, page.head), (GapReason::UnknownEpoch, recovered.page().head));
 }
+
+#[tokio::test]
+async fn a_history_that_lost_a_key_or_is_kept_in_another_form_begins_anew() {
+    let redis = RedisServer::start().await;
+    let writer = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let mut beside = Beside::new(&redis).await;
+    let mut mailbox = member(&writer, &lobby, 1_024).await;
+    let losses = ["DEL b", "DEL s", "DEL m", "HDEL b 1", "HSET b 1000 x", "HSET m v 1"];
+    for (round, loss) in (0..).zip(losses) {
+        // More than a node's own copy holds, so that the question goes to Redis.
+        let mut old = None;
+        for number in 0..150 {
+            old = send(&writer, &lobby, round * 150 + number).await.position;
+        }
+        numbers(&mut mailbox, 150).await;
+        let (command, what) = loss.split_once(' ').unwrap();
+        let (part, rest) = what.split_at(1);
+        beside.ask::<i64>(&format!("{command} {}{rest}", key(&lobby, part))).await;
+        // Whether a node asks that has the group open, or one that comes.
+        let reader = if round % 2 == 0 { &writer } else { &healthy_node(&redis).await };
+        let recovered = reader.history(lobby.clone(), Span::Latest, 200).await.unwrap();
+        let Recovered::All(page) = recovered else { panic!("{recovered:?}") };
+        assert_ne!(page.head.epoch, old.unwrap().epoch, "{loss}");
+        assert!(page.messages.is_empty(), "{loss}");
+        let sent = send(&writer, &lobby, 1_000 + round).await.position.unwrap();
+        assert_eq!((sent.epoch, sent.offset), (page.head.epoch, 1), "{loss}");
+        let (reason, page) = next_resync(&mut mailbox).await;
+        assert_eq!((reason, page.head.epoch), (GapReason::UnknownEpoch, sent.epoch), "{loss}");
+        if page.messages.is_empty() {
+            numbers(&mut mailbox, 1).await;
+        }
+    }
+}

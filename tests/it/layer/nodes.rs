@@ -152,10 +152,10 @@ impl Beside {
         cmd.query_async(&mut self.0).await.unwrap_or_else(|error| panic!("Redis refused: {error}"))
     }
 
-    /// Runs a script on a group's meta hash, its stream and its two generations of ids.
+    /// Runs a script on a group's meta hash, its stream, its two generations of ids and its bodies.
     pub(super) async fn eval(&mut self, script: &str, group: &GroupName, args: &[&[u8]]) -> Value {
-        let keys = ["m", "s", "i0", "i1"].map(|part| key(group, part));
-        let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"4"];
+        let keys = ["m", "s", "i0", "i1", "b"].map(|part| key(group, part));
+        let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"5"];
         words.extend(keys.iter().map(String::as_bytes));
         words.extend(args);
         self.ask_bytes(&words).await

@@ -12,13 +12,13 @@ use crate::{
     history::{Recovered, Span},
     layer::{Answer, Sent},
     mailbox::Mailbox,
-    message::{BODY_BYTES_MAX, Message, Retention},
+    message::{Message, Retention},
     name::GroupName,
     position::Position,
 };
 use futures_util::future::join_all;
 
-const ANA: Owner = Owner::from_u64(0xfedc_ba98_7654_3210);
+pub(super) const ANA: Owner = Owner::from_u64(0xfedc_ba98_7654_3210);
 const BO: Owner = Owner::from_u64(7);
 
 /// A message as a screen has it: number, offset, text, version, and where the first version stood.
@@ -231,47 +231,6 @@ pub(super) async fn what_was_dropped_for_a_bound_cannot_be_amended(fixture: &dyn
     let edited = A3.edited(&nodes[1], &lobby, (trims_after - 500, 6_001), "edited").await;
     A3.same("the next offset", edited.offset, last.offset + 1);
     A3.same("a repeat", A3.edited(&nodes[1], &lobby, (0, 5_000), "edited").await, amended);
-}
-
-pub(super) async fn a_repeated_amendment_reaches_nobody(fixture: &dyn Fixture) {
-    let nodes = two_nodes(fixture).await;
-    let lobby = group("lobby");
-    let mut members = [A4.join(&nodes[0], &lobby, 16).await, A4.join(&nodes[1], &lobby, 16).await];
-    let first = A4.sent(ana_sends(&nodes[0], &lobby, 1)).await;
-    A4.sent(ana_sends(&nodes[0], &lobby, 2)).await;
-    let edited = A4.edited(&nodes[0], &lobby, (1, 100), "edited").await;
-    let again = A4.edited(&nodes[1], &lobby, (1, 101), "again").await;
-    for node in &nodes {
-        A4.same("a repeat", A4.edited(node, &lobby, (1, 100), "edited").await, edited);
-        A4.same("a repeat of what was sent first", A4.sent(ana_sends(node, &lobby, 1)).await, first);
-        // The text, the target and what it is are what a repeat has in common.
-        for (target, text, amendment) in [
-            (1, "something else", Amendment::Replace),
-            (2, "edited", Amendment::Replace),
-            (1, "edited", Amendment::Delete),
-        ] {
-            let answer = ana_amends(node, &lobby, (target, 100), text, amendment);
-            A4.same("another with its id", A4.in_time("its answer", answer).await, Err(Error::Conflict));
-        }
-        let plain = node.group_send(lobby.clone(), message(100).owned_by(ANA), Retention::Kept);
-        A4.same("a message with its id", A4.in_time("its answer", plain).await, Err(Error::Conflict));
-        let large = Message::frame(id(102), vec![b'x'; BODY_BYTES_MAX + 1]).owned_by(ANA);
-        let answer = node.amend(lobby.clone(), id(1), large, Amendment::Replace).await;
-        A4.same("one that is too large", answer, Err(Error::TooLarge));
-    }
-    let deleted = A4.deleted(&nodes[0], &lobby, (1, 103)).await;
-    A4.same("a repeated deletion", A4.deleted(&nodes[1], &lobby, (1, 103)).await, deleted);
-    A4.same("a repeat of what was deleted", A4.sent(ana_sends(&nodes[1], &lobby, 1)).await, first);
-    let last = A4.sent(ana_sends(&nodes[1], &lobby, 3)).await;
-    A4.same("the offsets", [edited, again, deleted, last].map(|at| at.offset), [3, 4, 5, 6]);
-    for member in &mut members {
-        A4.live(member, 6).await;
-        A4.holds(member.try_recv().is_none(), "a repeat arrived");
-    }
-    for node in &nodes {
-        let expected = vec![row(2, 2, "2", 1, 2), row(1, 5, "gone", 4, 1), row(3, 6, "3", 1, 6)];
-        A4.same("the history", A4.shows(node, &lobby, Span::Latest, 6).await, expected);
-    }
 }
 
 pub(super) async fn an_amendment_takes_its_place_when_it_is_called(fixture: &dyn Fixture) {

@@ -13,6 +13,7 @@ mod members;
 mod model;
 mod presence;
 mod races;
+mod repeating;
 mod rewriting;
 mod sending;
 mod turnover;
@@ -139,8 +140,9 @@ cases! { $ conformance_layer layer:
         only_its_owner_may_amend_a_message
         what_is_not_in_the_history_is_not_found
         what_was_dropped_for_a_bound_cannot_be_amended
-        a_repeated_amendment_reaches_nobody
         an_amendment_takes_its_place_when_it_is_called;
+    repeating:
+        a_repeated_amendment_reaches_nobody;
     versions:
         a_reader_finds_the_newest_version_alone_wherever_it_stands
         versions_count_on_and_a_deletion_is_the_last

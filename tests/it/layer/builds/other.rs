@@ -1,6 +1,7 @@
 //! A node of another build over a real Redis: the first build's own scripts, and its envelopes, or those of a build to come.
 //!
-//! The scripts in `channel-layer/golden` are the first build's, byte for byte; what it said to Redis besides, and how it read
+//! The scripts in `channel-layer/golden` are the first that kept histories in this form, byte for byte; what that build said to
+//! Redis besides, and how it read
 //! and wrote an envelope, is written here as it was. It knew no owner, no amendment and no presence, and read no history
 //! backwards. What stands above the relay is this build's layer, for other builds differ in what they write and read.
 
@@ -14,7 +15,7 @@ use std::{
 };
 
 use channel_layer::{
-    Answered, ChannelName, Epoch, GapReason, GroupName, Incoming, Lineage, Link, LinkError, Message, Opened,
+    Answered, ChannelName, GapReason, GroupName, Incoming, Lineage, Link, LinkError, Message, Opened,
     Opening, Outgoing, Page, Position, Posted, Presented, Recovered, Relay, RowStored, RowWrite, Span,
     Verdict,
 };
@@ -31,6 +32,7 @@ use super::envelope::{Build, decode, encode, label};
 use crate::layer::nodes::{channel, key};
 
 const OPEN: &str = include_str!("../../../../channel-layer/golden/first_open.lua");
+const READ: &str = include_str!("../../../../channel-layer/golden/first_read.lua");
 const PUBLISH: &str = include_str!("../../../../channel-layer/golden/first_publish.lua");
 
 /// The bounds of the first build: messages, bytes, age, ids.
@@ -85,15 +87,34 @@ impl OtherBuild {
         Some(Arc::new(Posted::new(group.clone(), message, position)))
     }
 
-    /// Entries of a stream, oldest first.
-    fn entries(&self, group: &GroupName, found: Vec<(String, Vec<Vec<u8>>)>) -> Vec<Arc<Posted>> {
-        let entry = |(id, fields): (String, Vec<Vec<u8>>)| {
-            let offset = id.strip_suffix("-0")?.parse().ok()?;
-            let epoch = std::str::from_utf8(&fields[1]).ok()?.parse().ok()?;
-            self.posted(group, &fields[9], Some(Position { epoch, offset }))
+    /// Which part of a history a script gave, and its page.
+    fn page(&self, group: &GroupName, part: Part, messages_max: usize) -> (String, Page) {
+        let (epoch, offset, past, which, mut found) = part;
+        assert_eq!(past, [""; 0], "these tests restart no Redis");
+        let more = found.len() > messages_max;
+        found.truncate(messages_max);
+        if which != "after" {
+            found.reverse();
+        }
+        let entry = |(offset, epoch, _, envelope): Entry| {
+            self.posted(group, &envelope, Some(Position { epoch: epoch.parse().ok()?, offset }))
         };
-        found.into_iter().filter_map(entry).collect()
+        let messages = found.into_iter().filter_map(entry).collect();
+        (which, Page { messages, head: Position { epoch: epoch.parse().unwrap(), offset }, more })
     }
+}
+
+/// An entry's offset, epoch, kind and envelope.
+type Entry = (u64, String, Vec<u8>, Vec<u8>);
+
+/// What a script gives that reads: epoch, offset, past epochs, which part, entries.
+type Part = (String, u64, Vec<String>, String, Vec<Entry>);
+
+/// Asks for a part of a history, and one more than that.
+fn ask(script: &mut redis::Cmd, known: Option<Position>, messages_max: usize) {
+    script.arg(known.map_or("latest", |_| "after"));
+    script.arg(known.map_or_else(String::new, |known| known.epoch.to_string()));
+    script.arg(known.map_or(0, |known| known.offset)).arg(messages_max + 1).arg(101).arg(DAY_MS);
 }
 
 fn unconnected() -> LinkError {
@@ -105,12 +126,12 @@ fn refused(error: redis::RedisError) -> LinkError {
     LinkError::Refused(error.to_string())
 }
 
-fn keys(group: &GroupName) -> [String; 4] {
-    ["m", "s", "i0", "i1"].map(|part| key(group, part))
+fn keys(group: &GroupName) -> [String; 5] {
+    ["m", "s", "i0", "i1", "b"].map(|part| key(group, part))
 }
 
 fn script(text: &str, group: &GroupName) -> redis::Cmd {
-    redis::cmd("EVAL").arg(text).arg(4).arg(&keys(group)).to_owned()
+    redis::cmd("EVAL").arg(text).arg(5).arg(&keys(group)).to_owned()
 }
 
 /// Hands on what is pushed, until nobody reads it.
@@ -164,20 +185,15 @@ impl Relay for OtherBuild {
             let (mut commands, node, life) = self.state().await?;
             let mut opened = Vec::new();
             for Opening { group, generation, epoch, known, entries_max } in groups {
+                let messages_max = known.map_or(100, |_| entries_max);
                 let mut open = script(OPEN, &group);
+                ask(&mut open, known, messages_max);
                 open.arg(&node).arg(generation).arg(&life).arg(epoch.to_string());
-                open.arg(known.map_or_else(String::new, |known| known.epoch.to_string()));
-                open.arg(known.map_or(0, |known| known.offset)).arg(entries_max).arg(100).arg(DAY_MS);
-                type Answer = (String, u64, u64, Vec<String>, String, Vec<(String, Vec<Vec<u8>>)>);
-                let (epoch, offset, trimmed, past, how, found): Answer =
-                    open.query_async(&mut commands).await.map_err(refused)?;
-                assert_eq!(past, [""; 0], "these tests restart no Redis");
-                let epoch: Epoch = epoch.parse().unwrap();
-                let messages = self.entries(&group, found);
-                let more = how == "latest" && offset - trimmed > messages.len() as u64;
-                let page = Page { messages, head: Position { epoch, offset }, more };
+                let part: Part = open.query_async(&mut commands).await.map_err(refused)?;
+                let (which, page) = self.page(&group, part, messages_max);
+                let epoch = page.head.epoch;
                 let recovered = match known {
-                    Some(_) if how == "latest" => Recovered::Gap(GapReason::UnknownEpoch, page),
+                    Some(_) if which == "latest" => Recovered::Gap(GapReason::UnknownEpoch, page),
                     _ => Recovered::All(page),
                 };
                 opened.push(Opened { lineage: Lineage { epoch, past: Vec::new() }, recovered });
@@ -231,28 +247,15 @@ impl Relay for OtherBuild {
     fn read(&self, group: GroupName, span: Span, messages_max: usize) -> Answered<'_, Recovered> {
         async move {
             let (mut commands, ..) = self.state().await?;
-            let meta: HashMap<String, String> = redis::cmd("HGETALL")
-                .arg(key(&group, "m"))
-                .query_async(&mut commands)
-                .await
-                .map_err(refused)?;
-            let epoch: Epoch = meta.get("e").ok_or(LinkError::Unopened)?.parse().unwrap();
-            let head = Position { epoch, offset: meta["o"].parse().unwrap() };
-            let first = match span {
-                Span::Latest => 1,
-                Span::After(known) => known.offset + 1,
+            let known = match span {
+                Span::Latest => None,
+                Span::After(known) => Some(known),
                 Span::Before(_) => return Err(LinkError::Refused("not in this build".to_owned())),
             };
-            let range =
-                redis::cmd("XRANGE").arg(key(&group, "s")).arg(format!("{first}-0")).arg("+").to_owned();
-            let found = range.query_async(&mut commands).await.map_err(refused)?;
-            let mut messages = self.entries(&group, found);
-            let more = messages.len() > messages_max;
-            match span {
-                Span::Latest => drop(messages.drain(..messages.len().saturating_sub(messages_max))),
-                _ => messages.truncate(messages_max),
-            }
-            Ok(Recovered::All(Page { messages, head, more }))
+            let mut read = script(READ, &group);
+            ask(&mut read, known, messages_max);
+            let part: Option<Part> = read.query_async(&mut commands).await.map_err(refused)?;
+            Ok(Recovered::All(self.page(&group, part.ok_or(LinkError::Unopened)?, messages_max).1))
         }
         .boxed()
     }

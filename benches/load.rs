@@ -20,6 +20,10 @@ use crate::speech::{self, Ear, Kind};
 use crate::tally::Tally;
 use crate::wire;
 
+/// A second is how often a hub tells who came; nothing for longer means that all is told.
+const QUIET_US: u64 = 1_500_000;
+/// How long all of that may take.
+const SETTLE_DEADLINE_US: u64 = 20_000_000;
 /// How long after the last message the deliveries may take to arrive.
 const STRAGGLERS_US: u64 = 5_000_000;
 /// The largest text that the hub takes by its default settings.
@@ -84,6 +88,9 @@ impl Load {
         if let Some(speaker) = self.speaker {
             crowd.fill(speaker, 1, entrance, AT_ONCE)?;
         }
+        if source == Source::Hub {
+            settle(&mut crowd)?;
+        }
         let mut receipts = Receipts::new(plan, source);
         crowd.wait_for_start(|ear, client, heard| receipts.take(ear, client, heard))?;
 
@@ -131,6 +138,18 @@ impl Load {
         }
         Ok(sent)
     }
+}
+
+/// Waits until all is said that arrivals cause: who came is told to the others a little later, and a steady load begins
+/// after that.
+fn settle(crowd: &mut Crowd) -> Result<()> {
+    let begun_us = crowd.clock.now_us();
+    let mut last_us = begun_us;
+    while crowd.clock.now_us() < last_us + QUIET_US {
+        ensure!(last_us < begun_us + SETTLE_DEADLINE_US, "the clients hear something all the time");
+        crowd.turn(Some(Duration::from_millis(100)), |_, _, heard| last_us = heard.at_us)?;
+    }
+    Ok(())
 }
 
 impl Receipts {

@@ -8,6 +8,8 @@
 
 mod outside;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -16,7 +18,7 @@ use serde_json::value::RawValue;
 use self::outside::{Outside, is_deeper_than};
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::Draft;
-use crate::request::Request;
+use crate::request::{Part, Request};
 use crate::strict::Text;
 
 /// For `type` and `ref`, which are echoed.
@@ -70,8 +72,9 @@ pub struct Rejected {
 ///
 /// `bad_json` (never with a `ref`), `too_deep`, or `bad_request` that names the field.
 pub fn decode(text: &str, limits: &Limits) -> Result<Request, Rejected> {
-    let outside: Outside<'_> = serde_json::from_str(text)
+    let outside = Outside::read(text)
         .map_err(|error| Rejected { refusal: unreadable(text, &error), reference: None })?;
+    let word = |raw| word(raw).map(|word| Part::read(text, word));
     let (reference, reference_fault) = match outside.reference.map(word) {
         None => (None, None),
         Some(Some(word)) => (Some(word), None),
@@ -85,8 +88,10 @@ pub fn decode(text: &str, limits: &Limits) -> Result<Request, Rejected> {
     let too_deep = is_deeper_than(limits.nesting, text)
         .then(|| Refusal::new(ErrorCode::TooDeep, format!("nested deeper than {} levels", limits.nesting)));
     match (too_deep.or(outside.fault).or(reference_fault), kind) {
-        (None, Ok(kind)) => Ok(Request::new(kind, reference, outside.fields)),
-        (Some(refusal), _) | (None, Err(refusal)) => Err(Rejected { refusal, reference }),
+        (None, Ok(kind)) => Ok(Request::new(text, kind, reference, outside.fields)),
+        (Some(refusal), _) | (None, Err(refusal)) => {
+            Err(Rejected { refusal, reference: reference.map(|reference| reference.of(text).into()) })
+        }
     }
 }
 
@@ -104,16 +109,16 @@ pub fn encode(event: &impl Serialize) -> Bytes {
 }
 
 /// A string of 1 to [`WORD_BYTES_MAX`] bytes.
-fn word(raw: &RawValue) -> Option<Box<str>> {
+fn word(raw: &RawValue) -> Option<Cow<'_, str>> {
     let Text(word) = serde_json::from_str(raw.get()).ok()?;
-    (1..=WORD_BYTES_MAX).contains(&word.len()).then(|| word.into())
+    (1..=WORD_BYTES_MAX).contains(&word.len()).then_some(word)
 }
 
 fn must_be_word(field: &str) -> Refusal {
     bad_request(format!("`{field}` must be a string of 1 to {WORD_BYTES_MAX} bytes"))
 }
 
-fn bad_request(message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+fn bad_request(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(ErrorCode::BadRequest, crate::request::brief(message.into()))
 }
 

@@ -9,6 +9,8 @@ use std::ops::Deref;
 use bytes::Bytes;
 
 use crate::close::CloseCode;
+use crate::hex;
+use crate::place::Position;
 
 const FIN: u8 = 0x80;
 const TEXT: u8 = 0x1;
@@ -134,6 +136,23 @@ impl Draft {
             self.push(b"\"");
         } else {
             self.json(text);
+        }
+    }
+
+    /// Writes a position as JSON, as its `Serialize` would: there is one in each message and in each ack.
+    pub(crate) fn position(&mut self, position: Position) {
+        self.push(b"{\"epoch\":\"");
+        self.push(hex::of_u64(position.epoch));
+        self.push(b"\",\"offset\":");
+        self.json(&position.offset);
+        self.push(b"}");
+    }
+
+    /// Writes a position as JSON, or `null`.
+    pub(crate) fn optional_position(&mut self, position: Option<Position>) {
+        match position {
+            Some(position) => self.position(position),
+            None => self.push(b"null"),
         }
     }
 

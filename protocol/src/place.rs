@@ -50,7 +50,7 @@ pub fn place(placing: &Placing<'_>, payload: &[u8]) -> Bytes {
     draft.push(b",\"id\":\"");
     draft.push(hex::of_u128(placing.id));
     draft.push(b"\",\"position\":");
-    draft.json(&placing.position);
+    draft.optional_position(placing.position);
     if !placing.was.is_empty() {
         draft.push(b",\"was\":");
         draft.json(placing.was);

@@ -4,12 +4,14 @@
 
 use std::fmt;
 
+use memchr::memchr2_iter;
+use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::bad_request;
 use crate::error::Refusal;
+use crate::request::Field;
 use crate::strict::Text;
 
 /// No frame of the protocol has half as many; comparing each name with all others stays cheap.
@@ -21,20 +23,26 @@ pub(super) struct Outside<'a> {
     pub(super) kind: Option<&'a RawValue>,
     /// None as well if there were two: neither is the one to answer.
     pub(super) reference: Option<&'a RawValue>,
-    pub(super) fields: Vec<(Box<str>, Box<RawValue>)>,
+    pub(super) fields: Vec<Field>,
     /// The first thing that was wrong. Reading goes on after it, as the `ref` may come last.
     pub(super) fault: Option<Refusal>,
 }
 
-impl<'de> Deserialize<'de> for Outside<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(OutsideVisitor)
+impl<'a> Outside<'a> {
+    /// The outside of one JSON object.
+    pub(super) fn read(text: &'a str) -> serde_json::Result<Self> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let outside = reader.deserialize_map(OutsideVisitor { text })?;
+        reader.end()?;
+        Ok(outside)
     }
 }
 
-struct OutsideVisitor;
+struct OutsideVisitor<'a> {
+    text: &'a str,
+}
 
-impl<'de> Visitor<'de> for OutsideVisitor {
+impl<'de> Visitor<'de> for OutsideVisitor<'de> {
     type Value = Outside<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,10 +66,10 @@ impl<'de> Visitor<'de> for OutsideVisitor {
                     outside.fault.get_or_insert_with(fault);
                     continue;
                 }
-                name if outside.fields.iter().any(|(other, _)| **other == *name) => true,
-                name => {
-                    outside.fields.push((name.into(), value.to_owned()));
-                    false
+                name_read if outside.fields.iter().any(|field| field.name.of(self.text) == name_read) => true,
+                _ => {
+                    outside.fields.push(Field::found(self.text, name, value));
+                    continue;
                 }
             };
             if twice {
@@ -78,8 +86,7 @@ impl<'de> Visitor<'de> for OutsideVisitor {
 /// Is anything in this JSON text inside more than `levels_max` arrays and objects?
 pub(super) fn is_deeper_than(levels_max: usize, text: &str) -> bool {
     // Whoever opens few brackets cannot nest deeply, and counting them is many times quicker than following them.
-    let opening = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
-    if opening <= levels_max {
+    if memchr2_iter(b'[', b'{', text.as_bytes()).count() <= levels_max {
         return false;
     }
     let mut levels = 0_usize;

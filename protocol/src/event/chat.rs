@@ -120,7 +120,7 @@ impl Ack<'_> {
         draft.push(b",\"id\":\"");
         draft.push(hex::of_u128(*id));
         draft.push(b"\",\"position\":");
-        draft.json(position);
+        draft.optional_position(*position);
         draft.push(b",\"scope\":");
         draft.text(scope);
         draft.push(b"}");

@@ -3,30 +3,77 @@
 //! serde's errors say what was expected but not where; positions in the text mean nothing to somebody whose frame was
 //! written by a library. So the reader here remembers which field it is in.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
 use serde::de::{DeserializeSeed, Error as _, MapAccess};
-use serde_json::Error;
 use serde_json::value::RawValue;
+use serde_json::{Deserializer, Error};
 
 use crate::error::{ErrorCode, Refusal};
 
-type Field = (Box<str>, Box<RawValue>);
+/// A piece of a frame's text, read.
+pub(crate) enum Part {
+    /// It stands in the text as it is, here.
+    There(Range<usize>),
+    /// It stands there in other letters: with escapes.
+    Read(Box<str>),
+}
 
-/// The fields as `T`, or `bad_request`.
-pub(super) fn read<'a, T: Deserialize<'a>>(fields: &'a [Field]) -> Result<T, Refusal> {
-    let mut reader = Reader { rest: fields, open: None };
+impl Part {
+    /// What was read from `text`.
+    pub(crate) fn read(text: &str, part: Cow<'_, str>) -> Self {
+        match part {
+            Cow::Borrowed(part) => Self::There(place(text, part)),
+            Cow::Owned(part) => Self::Read(part.into()),
+        }
+    }
+
+    /// What it says, given the text that it is a part of.
+    pub(crate) fn of<'a>(&'a self, text: &'a str) -> &'a str {
+        match self {
+            Self::There(place) => &text[place.clone()],
+            Self::Read(part) => part,
+        }
+    }
+}
+
+/// One field: its name, and where its value stands.
+pub(crate) struct Field {
+    pub(crate) name: Part,
+    value: Range<usize>,
+}
+
+impl Field {
+    /// A field that was found in `text`.
+    pub(crate) fn found(text: &str, name: Cow<'_, str>, value: &RawValue) -> Self {
+        Self { name: Part::read(text, name), value: place(text, value.get()) }
+    }
+}
+
+/// Where in `text` a part of it stands.
+fn place(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
+}
+
+/// The fields of `text` as `T`, or `bad_request`.
+pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str, fields: &'a [Field]) -> Result<T, Refusal> {
+    let mut reader = Reader { text, rest: fields, open: None };
     T::deserialize(MapAccessDeserializer::new(&mut reader)).map_err(|error| {
-        let text = without_place(&error);
+        let words = without_place(&error);
         let message = match reader.open {
-            Some((name, _)) => format!("`{name}`: {text}"),
-            None => text,
+            Some(field) => format!("`{}`: {words}", field.name.of(text)),
+            None => words,
         };
         Refusal::new(ErrorCode::BadRequest, super::brief(message.into()))
     })
 }
 
 struct Reader<'a> {
+    text: &'a str,
     rest: &'a [Field],
     /// The field whose value is being read.
     open: Option<&'a Field>,
@@ -36,10 +83,10 @@ impl<'a> MapAccess<'a> for Reader<'a> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(((name, _), _)) = self.rest.split_first() else {
+        let Some(field) = self.rest.first() else {
             return Ok(None);
         };
-        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
+        seed.deserialize(BorrowedStrDeserializer::new(field.name.of(self.text))).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Error> {
@@ -48,7 +95,8 @@ impl<'a> MapAccess<'a> for Reader<'a> {
         };
         self.rest = rest;
         self.open = Some(field);
-        let value = seed.deserialize(&*field.1)?;
+        // It was read as a value before, so nothing stands behind it.
+        let value = seed.deserialize(&mut Deserializer::from_str(&self.text[field.value.clone()]))?;
         self.open = None;
         Ok(value)
     }

@@ -18,12 +18,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 pub use self::chat::{Delete, Edit, React, Read, Send, Typing, Written};
 pub use self::core::{Hello, Join, JoinGroup, Leave, Presence};
 pub use self::history::History;
 
+pub(crate) use self::fields::{Field, Part};
 use crate::error::{ErrorCode, Refusal};
 
 /// Refusals quote what a client sent, but not at length.
@@ -33,29 +33,28 @@ const MESSAGE_BYTES_MAX: usize = 200;
 ///
 /// Its `Debug` form has the fields' names and not their values, since those may be secrets.
 pub struct Request {
-    kind: Box<str>,
-    reference: Option<Box<str>>,
+    /// The frame, of which the others are parts: one copy instead of one of each.
+    text: Box<str>,
+    kind: Part,
+    reference: Option<Part>,
     /// In the order in which they came; each name once.
-    fields: Vec<(Box<str>, Box<RawValue>)>,
+    fields: Vec<Field>,
 }
 
 impl Request {
-    pub(crate) fn new(
-        kind: Box<str>,
-        reference: Option<Box<str>>,
-        fields: Vec<(Box<str>, Box<RawValue>)>,
-    ) -> Self {
-        Self { kind, reference, fields }
+    /// The request that `text` is, whose parts were found in it.
+    pub(crate) fn new(text: &str, kind: Part, reference: Option<Part>, fields: Vec<Field>) -> Self {
+        Self { text: text.into(), kind, reference, fields }
     }
 
     /// The frame's `type`.
     pub fn kind(&self) -> &str {
-        &self.kind
+        self.kind.of(&self.text)
     }
 
     /// The frame's `ref`: without one there is no answer but errors.
     pub fn reference(&self) -> Option<&str> {
-        self.reference.as_deref()
+        self.reference.as_ref().map(|reference| reference.of(&self.text))
     }
 
     /// The `ref` of a request that makes no sense without an answer.
@@ -75,21 +74,21 @@ impl Request {
     ///
     /// `bad_request` that names the field.
     pub fn body<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Refusal> {
-        fields::read(&self.fields)
+        fields::read(&self.text, &self.fields)
     }
 
     /// The refusal of a type that nobody here understands.
     pub fn unknown_type(&self) -> Refusal {
-        Refusal::new(ErrorCode::UnknownType, format!("unknown type `{}`", self.kind))
+        Refusal::new(ErrorCode::UnknownType, format!("unknown type `{}`", self.kind()))
     }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("kind", &self.kind)
-            .field("reference", &self.reference)
-            .field("fields", &self.fields.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("kind", &self.kind())
+            .field("reference", &self.reference())
+            .field("fields", &self.fields.iter().map(|field| field.name.of(&self.text)).collect::<Vec<_>>())
             .finish()
     }
 }

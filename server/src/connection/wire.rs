@@ -34,7 +34,7 @@ const DISCARD_BYTES: usize = 16 << 10;
 /// One socket's incoming side.
 pub(super) struct Wire {
     /// None while nothing is begun.
-    context: Option<WebSocketContext>,
+    context: Option<Box<WebSocketContext>>,
     scanner: Scanner,
     frame_bytes: usize,
     /// The client broke the protocol, so nobody knows where its next message begins.
@@ -115,7 +115,8 @@ impl Wire {
         if self.broken {
             return discard(&mut bytes);
         }
-        let context = self.context.get_or_insert_with(|| context(self.frame_bytes));
+        let spare = || worker.spare_context.take().unwrap_or_else(|| Box::new(context(self.frame_bytes)));
+        let context = self.context.get_or_insert_with(spare);
         let mut frame = match context.read(&mut bytes) {
             Ok(Message::Text(text)) => Frame::Text(text),
             Ok(Message::Binary(bytes)) => Frame::Binary(bytes),
@@ -136,9 +137,12 @@ impl Wire {
             frame = Frame::Broken(CloseCode::TooBig);
         }
         self.broken = matches!(frame, Frame::Broken(_));
-        if self.broken || matches!(frame, Frame::Nothing) && self.scanner.is_at_rest() {
-            // All that was read has become messages, or never will: what comes next needs nothing of this.
+        if self.broken {
             self.context = None;
+        } else if matches!(frame, Frame::Nothing) && self.scanner.is_at_rest() {
+            // All that was read has become messages: what comes next needs nothing of this, and the next who says something
+            // anything of the kind.
+            worker.spare_context.set(self.context.take());
         }
         frame
     }

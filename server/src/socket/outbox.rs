@@ -26,9 +26,9 @@ const ROOM_KEPT: usize = 8;
 /// Pieces in one write; more than wait in practice.
 const SLICES_MAX: usize = 32;
 
-/// There is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+/// There is no room for these frames.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Full(pub(crate) Bytes);
 
 /// What became of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Outbox {
         }
         if self.bytes + frames.len() > BYTES_MAX && !self.pieces.is_empty() || self.pieces.len() >= PIECES_MAX
         {
-            return Err(Full);
+            return Err(Full(frames));
         }
         self.bytes += frames.len();
         self.pieces.push_back(frames);

@@ -57,13 +57,13 @@ pub(super) enum Left {
 impl Worker {
     /// Queues whole frames for a socket, to be written before the worker sleeps.
     pub(crate) fn push(&self, socket: &Rc<Socket>, frames: Bytes) {
-        let mut pushed = socket.outbox.borrow_mut().push(frames.clone());
-        if pushed == Err(Full) && !socket.blocked.get() {
-            // The kernel has not been asked yet; a burst is no fault of the client's.
+        let mut pushed = socket.outbox.borrow_mut().push(frames);
+        if let Err(Full(frames)) = pushed {
+            // The kernel may not have been asked yet; a burst is no fault of the client's.
             self.write(socket, Instant::now());
             pushed = socket.outbox.borrow_mut().push(frames);
         }
-        if pushed == Err(Full) {
+        if pushed.is_err() {
             // Never skipped in silence: it comes back and resumes.
             socket.cut();
         }

@@ -40,6 +40,7 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval},
 };
+use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
 use tokio_util::task::TaskTracker;
 
 /// Deliveries that may wait for a worker. At a thousand sockets a delivery that is about 16 s of writing; a worker
@@ -61,6 +62,8 @@ pub(crate) struct Worker {
     /// Sockets with something to write, each once, in order of arrival: nobody waits for more than one write of
     /// everybody else.
     touched: RefCell<VecDeque<Rc<Socket>>>,
+    /// What reads messages, while no connection is in the middle of one.
+    pub(crate) spare_context: Cell<Option<Box<WebSocketContext>>>,
     /// Wakes the loop that writes, and whether that is needed.
     written: Notify,
     awake: Cell<bool>,
@@ -112,6 +115,7 @@ impl Worker {
             serial: Cell::new(0),
             rooms: RefCell::default(),
             touched: RefCell::default(),
+            spare_context: Cell::default(),
             written: Notify::new(),
             awake: Cell::new(false),
             emptied: Notify::new(),

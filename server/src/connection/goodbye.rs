@@ -6,9 +6,10 @@
 use crate::{
     connection::{Connection, wire::Frame},
     socket::Socket,
+    worker::Worker,
 };
 use palabre_protocol::CloseCode;
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a client has to take in a close frame and hang up; and, while more waits for it, to take some of that.
@@ -40,7 +41,7 @@ impl Connection {
         loop {
             let left = socket.outbox.borrow().bytes();
             if timeout(LINGER, &mut answered).await.is_ok() {
-                return hear_out(socket).await;
+                return hear_out(worker, socket).await;
             }
             if socket.outbox.borrow().bytes() == left {
                 return;
@@ -50,7 +51,9 @@ impl Connection {
 }
 
 /// Waits until the kernel has taken what is queued, as long as it takes some of that.
-pub(super) async fn hear_out(socket: &Socket) {
+pub(super) async fn hear_out(worker: &Worker, socket: &Rc<Socket>) {
+    // What is queued may not have been offered yet.
+    worker.write(socket, Instant::now());
     let mut left = socket.outbox.borrow().bytes();
     let mut until = Instant::now() + LINGER;
     while socket.blocked.get() {

@@ -160,7 +160,7 @@ impl Connection {
         drop(client);
         match end {
             End::Close(code) => Box::pin(self.say_goodbye(code)).await,
-            End::Gone(_) => goodbye::hear_out(&self.socket).await,
+            End::Gone(_) => goodbye::hear_out(&self.worker, &self.socket).await,
         }
     }
 

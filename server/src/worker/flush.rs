@@ -116,7 +116,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn write(&self, socket: &Rc<Socket>, now: Instant) {
+    /// Offers the kernel what waits, unless it has refused already.
+    pub(crate) fn write(&self, socket: &Rc<Socket>, now: Instant) {
         if socket.blocked.get() {
             return;
         }

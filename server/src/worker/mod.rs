@@ -229,13 +229,15 @@ impl Worker {
         self.newcomers.borrow_mut().push_back((Instant::now(), socket.id));
     }
 
-    /// Lets a socket go: it leaves its groups, and its place is free. A client that still has not taken what waits for it
-    /// is reset.
+    /// Lets a socket go: it leaves its groups, and its place is free. What waits is offered to the client once more, and
+    /// one that does not take it all is reset: whoever has no place keeps no connection either.
     pub(crate) fn release(&self, socket: &Rc<Socket>) {
         for group in socket.groups.take() {
             self.leave_room(&group, socket);
         }
-        if socket.blocked.get() {
+        socket.outbox.borrow_mut().end();
+        self.write(socket, Instant::now());
+        if socket.outbox.borrow().bytes() > 0 {
             socket.stream.abort();
         }
         let mut sockets = self.sockets.borrow_mut();

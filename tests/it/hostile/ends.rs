@@ -188,3 +188,33 @@ async fn one_that_ends_its_own_side_and_takes_nothing_is_not_waited_for() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_asks_for_much_closes_at_once_and_reads_nothing_leaves_nothing() {
+    const CONNECTIONS_MAX: usize = 50;
+    let hub = HubProcess::start_with(&[], &[("PALABRE_SERVER_CONNECTIONS_MAX", "50")]).await;
+    undisturbed(hub.addr(), async {
+        let mut ana = Client::connect(hub.addr()).await;
+        ana.hello("Ana").await;
+        ana.join("lobby").await;
+        fill(&mut ana).await;
+        let before = Before::of(&hub).await;
+        let mut gone = Vec::new();
+        // Twice as many as there may be at a time: those before have given up their places.
+        for turn in 0..2 {
+            for _ in 0..CONNECTIONS_MAX / 2 {
+                let mut client = member(&hub).await;
+                // Together more than an outbox holds that the kernel was not offered yet.
+                let ask =
+                    json!({"type": "history", "ref": "all", "group": "lobby", "limit": 100}).to_string();
+                let ask = frame(TEXT, ask.as_bytes());
+                let close = frame(CLOSE, &1000_u16.to_be_bytes());
+                client.write(&[ask.repeat(4), close].concat()).await;
+                gone.push(client);
+            }
+            before.is_back(&hub, &format!("much for nobody, turn {turn}"), Duration::from_secs(30)).await;
+        }
+        drop(gone);
+    })
+    .await;
+}

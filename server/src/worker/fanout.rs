@@ -16,7 +16,7 @@ use crate::{
 use bytes::Bytes;
 use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
 use palabre_protocol::{Edited, Item, Placing, Settled, Snapshot, frame};
-use std::{rc::Rc, sync::Arc};
+use std::{iter, rc::Rc, sync::Arc};
 
 /// One piece grows to about this size; a longer one would only be copied more.
 const PIECE_BYTES_MAX: usize = 64 << 10;
@@ -43,10 +43,11 @@ impl Worker {
     ) {
         let mut piece = Piece { messages: Vec::new(), bytes: 0, is_first: true };
         let mut next = Some(first);
-        for _ in 0..deliveries_max {
-            match next {
-                Some(Received::Delivery(delivery)) => self.take(delivery, &mut piece),
-                Some(Received::Lagged { missed }) => {
+        let mut taken = 0;
+        while let Some(received) = next.take() {
+            match received {
+                Received::Delivery(delivery) => self.take(delivery, &mut piece),
+                Received::Lagged { missed } => {
                     self.hand_out(&mut piece);
                     tracing::warn!(
                         event = "worker.lagged",
@@ -55,12 +56,12 @@ impl Worker {
                     );
                     self.repair_everything();
                 }
-                Some(Received::Closed) | None => break,
+                Received::Closed => break,
             }
-            next = mailbox.try_recv();
-        }
-        if let Some(Received::Delivery(delivery)) = next {
-            self.take(delivery, &mut piece);
+            taken += 1;
+            if taken < deliveries_max {
+                next = mailbox.try_recv();
+            }
         }
         if piece.is_first {
             self.give_out(&mut piece, |socket, frames| self.write_through(socket, frames, turn));
@@ -84,18 +85,13 @@ impl Worker {
                     piece.bytes += posted.body.data().len();
                     piece.messages.push(posted);
                 } else {
-                    self.post_one(&posted);
+                    let group = posted.group.clone();
+                    self.post_one(&group, &Delivery::Message(posted));
                 }
             }
-            Delivery::Placed { group, id, position } => {
+            Delivery::Placed { ref group, .. } | Delivery::Resync { ref group, .. } => {
                 self.hand_out(piece);
-                let frame = settled(&group, id, position);
-                self.with_room(&group, |room| room.give(self, Some(position), &frame));
-            }
-            Delivery::Resync { group, reason, page } => {
-                self.hand_out(piece);
-                let frame = resync(&group, reason.as_str(), &page);
-                self.with_room(&group, |room| room.restart(self, page.head, &frame));
+                self.post_one(group, &delivery);
             }
             Delivery::Presence(change) => self.show(&change),
             Delivery::Direct { to, message } => {
@@ -124,7 +120,7 @@ impl Worker {
             self.follow.meet(posted.id);
         }
         self.with_room(&first.group, |room| {
-            if !room.defer(&piece.messages) {
+            if !room.defer(piece.messages.iter().cloned().map(Delivery::Message)) {
                 room.give_all(self, &piece.messages, give);
             }
         });
@@ -133,20 +129,11 @@ impl Worker {
         piece.is_first = false;
     }
 
-    /// One message by itself: to those who get it, and its position to those who do not.
-    pub(super) fn post_one(self: &Rc<Self>, posted: &Arc<Posted>) {
-        self.follow.meet(posted.id);
-        self.with_room(&posted.group, |room| match &posted.body {
-            _ if room.defer(std::slice::from_ref(posted)) => {}
-            Body::Event { .. } => {
-                room.tell(posted);
-                if let Some(position) = posted.position {
-                    room.give(self, Some(position), &settled(&posted.group, posted.id, position));
-                }
-            }
-            Body::Frame(_) => {
-                let instead = posted.position.map(|position| settled(&posted.group, posted.id, position));
-                room.give_except(self, posted, &rendered(posted), instead.as_ref());
+    /// One delivery of a group by itself, in its order.
+    fn post_one(&self, group: &GroupName, delivery: &Delivery) {
+        self.with_room(group, |room| {
+            if !room.defer(iter::once_with(|| delivery.clone())) {
+                room.post(self, delivery);
             }
         });
     }
@@ -154,6 +141,39 @@ impl Worker {
     pub(super) fn with_room(&self, group: &GroupName, act: impl FnOnce(&mut Room)) {
         if let Some(room) = self.rooms.borrow_mut().get_mut(group) {
             act(room);
+        }
+    }
+}
+
+impl Room {
+    /// Gives one delivery that belongs to a group.
+    pub(super) fn post(&mut self, worker: &Worker, delivery: &Delivery) {
+        match delivery {
+            Delivery::Message(posted) => self.post_message(worker, posted),
+            Delivery::Placed { group, id, position } => {
+                self.give(worker, Some(*position), &settled(group, *id, *position));
+            }
+            Delivery::Resync { group, reason, page } => {
+                self.restart(worker, page.head, &resync(group, reason.as_str(), page));
+            }
+            Delivery::Presence(_) | Delivery::Direct { .. } => {}
+        }
+    }
+
+    /// One message: to those who get it, and its position to those who do not.
+    pub(super) fn post_message(&mut self, worker: &Worker, posted: &Arc<Posted>) {
+        worker.follow.meet(posted.id);
+        let settled = posted.position.map(|position| settled(&posted.group, posted.id, position));
+        match &posted.body {
+            Body::Event { .. } => {
+                if !self.has(posted.position) {
+                    self.tell(posted);
+                }
+                if let Some(settled) = settled {
+                    self.give(worker, posted.position, &settled);
+                }
+            }
+            Body::Frame(_) => self.give_except(worker, posted, &rendered(posted), settled.as_ref()),
         }
     }
 }
@@ -203,4 +223,30 @@ pub(super) fn resync(group: &GroupName, reason: &str, page: &channel_layer::Page
     let Texts { texts, is_cut, .. } = texts(page, Keep::Newest, SNAPSHOT_MAX, 0);
     let snapshot = Snapshot { messages: &texts, more: is_cut || page.more, occupancy: None, slots: &[] };
     palabre_protocol::resync(group.as_str(), reason, Some(on_wire(page.head)), &snapshot)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::worker::{MAILBOX_MAX, flush::Turn, scene::Scene};
+    use channel_layer::Received;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn a_loss_that_is_found_at_the_end_of_a_turn_is_repaired() {
+        let story = async {
+            let mut scene = Scene::new();
+            let (socket, _client) = scene.socket().await;
+            scene.join(&socket).await;
+            scene.send_frames(1).await;
+            let first = Received::Delivery(scene.take());
+            scene.send_frames(MAILBOX_MAX + 1).await;
+            // A turn of one delivery, and then the next.
+            scene.deliver(first);
+            let next = scene.mailbox.try_recv().unwrap();
+            scene.worker.deliver(next, &mut scene.mailbox, 1, &mut Turn::begin());
+            assert_eq!(scene.worker.tally.repairs.get(), 1);
+            scene.settled().await;
+        };
+        LocalSet::new().run_until(story).await;
+    }
 }

@@ -45,6 +45,12 @@ impl Turn {
         self.writes += usize::from(!self.is_spent);
         !self.is_spent
     }
+
+    /// Counts what was queued; gives `false` when the turn is over with it.
+    pub(super) fn queued(&mut self, pieces: usize) -> bool {
+        self.writes += pieces;
+        self.writes < SOCKETS_A_TURN && self.begun.elapsed() < TURN
+    }
 }
 
 /// Whether sockets are left to be written.

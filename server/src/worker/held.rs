@@ -51,6 +51,8 @@ impl Held {
             if !covers(ahead, position) {
                 worker.push(&self.socket, frame.clone());
             }
+        } else if self.was_given(position) {
+            // Read from the history for those who are members, and then out of the mailbox.
         } else if self.frames.len() < HELD_MAX {
             self.frames.push((position, frame.clone()));
         } else {
@@ -77,9 +79,15 @@ impl Held {
         frames.into_iter().map(|(_, frame)| frame).chain(std::mem::take(&mut self.hints))
     }
 
-    /// Whether an event is news to it.
+    /// Whether what stands at `position` waits here already.
+    fn was_given(&self, position: Option<Position>) -> bool {
+        let last = self.frames.iter().rev().find_map(|(position, _)| *position);
+        last.is_some_and(|last| covers(last, position))
+    }
+
+    /// Whether an event is news to it: to a member of before as to any, and else what its history did not have.
     pub(super) fn hears(&self, posted: &Posted) -> bool {
-        self.ahead.is_some_and(|ahead| !covers(ahead, posted.position))
+        self.was_live || self.ahead.is_some_and(|ahead| !covers(ahead, posted.position))
     }
 
     /// Whether it is a member and the members, who stand at `position`, have reached it.

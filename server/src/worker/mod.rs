@@ -12,6 +12,8 @@ mod leave;
 pub(crate) mod presence;
 mod repair;
 pub(crate) mod rooms;
+#[cfg(test)]
+pub(crate) mod scene;
 pub(crate) mod tally;
 pub(crate) mod texts;
 

@@ -1,16 +1,18 @@
 //! After a worker's mailbox has overflowed: each room reads from the history what its members were not given.
 //!
-//! Until that is done the room's new messages wait aside, so that nobody sees a later one first. What is gone from the
-//! history as well is a resync, never a silent hole.
+//! Until that is done whatever has a place in the room's order waits aside, so that nobody sees a later one first. What is
+//! gone from the history as well is a resync, never a silent hole. What is read is given in turns, as all writing is.
 
 use crate::worker::{
     Worker,
     fanout::{resync, settled},
+    flush::{Left, Turn},
+    held::covers,
     rooms::Room,
 };
-use channel_layer::{GroupName, MessageId, Position, Posted, Recovered, Span};
+use channel_layer::{Delivery, GroupName, MessageId, Position, Posted, Recovered, Span};
 use std::{rc::Rc, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::{task::yield_now, time::sleep};
 
 /// Messages that may arrive while a room is being repaired; those beyond it are read again.
 const DEFERRED_MAX: usize = 4_096;
@@ -28,10 +30,10 @@ const RETRY: Duration = Duration::from_millis(250);
 #[derive(Default)]
 pub(super) struct Repair {
     /// What arrived since the read began.
-    pub(super) deferred: Vec<Arc<Posted>>,
+    deferred: Vec<Delivery>,
     deferred_bytes: usize,
-    /// Something was lost since then: what was read may lack it.
-    pub(super) again: bool,
+    /// What was read may lack something.
+    again: bool,
 }
 
 impl Room {
@@ -54,30 +56,40 @@ impl Room {
         }
     }
 
-    /// Where the members stand.
-    pub(super) fn position(&self) -> Option<Position> {
-        self.position
+    /// What was put aside since this was last asked. When that is nothing, the repair is over.
+    fn put_aside(&mut self) -> Repair {
+        let repair = self.repair.take().unwrap_or_default();
+        if repair.again || !repair.deferred.is_empty() {
+            self.repair = Some(Repair::default());
+        }
+        repair
     }
 
-    /// Ends a repair, and gives what was put aside meanwhile.
-    pub(super) fn end_repair(&mut self) -> Repair {
-        self.repair.take().unwrap_or_default()
-    }
-
-    /// Puts messages aside if the room is being repaired; says whether it is.
-    pub(super) fn defer(&mut self, messages: &[Arc<Posted>]) -> bool {
+    /// Puts deliveries aside if the room is being repaired; says whether it is.
+    pub(super) fn defer(&mut self, deliveries: impl IntoIterator<Item = Delivery>) -> bool {
         let Some(Repair { deferred, deferred_bytes, again }) = &mut self.repair else { return false };
         // What has no position is nothing that a repair could put in order.
-        for posted in messages.iter().filter(|posted| posted.position.is_some()) {
-            let bytes = *deferred_bytes + posted.body.data().len();
+        for delivery in deliveries.into_iter().filter(|delivery| position(delivery).is_some()) {
+            let bytes = *deferred_bytes + size(&delivery);
             if deferred.len() < DEFERRED_MAX && bytes <= DEFERRED_BYTES_MAX {
                 *deferred_bytes = bytes;
-                deferred.push(Arc::clone(posted));
+                deferred.push(delivery);
             } else {
                 *again = true;
             }
         }
         true
+    }
+
+    /// Gives what was read. Of what was amended since, which stands further on, members are given the place, for what is
+    /// live has no holes.
+    fn catch_up(&mut self, worker: &Worker, next: &Arc<Posted>) {
+        if let (Some(before), Some(next_at)) = (self.position, next.position) {
+            for position in next_at.missing_after(before) {
+                self.give(worker, Some(position), &settled(&next.group, MessageId::REPLACED, position));
+            }
+        }
+        self.post_message(worker, next);
     }
 }
 
@@ -98,61 +110,189 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
     loop {
         // Everybody may have left.
         let mut position = None;
-        worker.with_room(&group, |room| position = room.position());
+        worker.with_room(&group, |room| position = room.position);
         let Some(position) = position else { return };
         let read = worker.layer.history(group.clone(), Span::After(position), MESSAGES_MAX).await;
         let Ok(recovered) = read else {
             sleep(RETRY).await;
             continue;
         };
-        let mut repair = Repair::default();
-        worker.with_room(&group, |room| repair = room.end_repair());
-        let page = match recovered {
-            Recovered::All(page) => {
-                for posted in &page.messages {
-                    worker.pass_over(posted);
-                    worker.post_one(posted);
-                }
-                page
-            }
-            Recovered::Gap(reason, page) => {
-                let frame = resync(&group, reason.as_str(), &page);
-                worker.with_room(&group, |room| room.restart(&worker, page.head, &frame));
-                page
-            }
-        };
-        if page.more || repair.again {
-            // What was put aside is in the history too, and what was lost is only there.
-            worker.with_room(&group, |room| {
-                room.begin_repair();
-            });
-            continue;
+        if give(&worker, &group, recovered).await == Left::None {
+            return;
         }
-        for posted in later(repair.deferred, page.head) {
-            worker.post_one(&posted);
-        }
-        return;
     }
 }
 
-impl Worker {
-    /// Takes a room's members past what was amended since: it stands further on, and what is live has no holes.
-    fn pass_over(&self, next: &Posted) {
-        let Some(next_at) = next.position else { return };
-        self.with_room(&next.group, |room| {
-            let Some(before) = room.position() else { return };
-            for position in next_at.missing_after(before) {
-                let frame = settled(&next.group, MessageId::REPLACED, position);
-                room.give(self, Some(position), &frame);
+/// Gives what was read, and then what arrived meanwhile, in turns; says whether there is more to be read.
+async fn give(worker: &Rc<Worker>, group: &GroupName, recovered: Recovered) -> Left {
+    let mut turn = Turn::begin();
+    let page = match recovered {
+        Recovered::All(page) => {
+            for posted in &page.messages {
+                in_turn(worker, group, &mut turn, |room| room.catch_up(worker, posted)).await;
             }
+            page
+        }
+        Recovered::Gap(reason, page) => {
+            let frame = resync(group, reason.as_str(), &page);
+            worker.with_room(group, |room| room.restart(worker, page.head, &frame));
+            page
+        }
+    };
+    loop {
+        let mut repair = Repair::default();
+        worker.with_room(group, |room| {
+            if page.more {
+                room.begin_repair();
+            }
+            repair = room.put_aside();
         });
+        if repair.again {
+            // What was put aside is in the history too, and what was lost is only there.
+            return Left::Some;
+        }
+        if repair.deferred.is_empty() {
+            return Left::None;
+        }
+        for delivery in later(repair.deferred, page.head) {
+            in_turn(worker, group, &mut turn, |room| room.post(worker, &delivery)).await;
+        }
+    }
+}
+
+/// Gives something to a room, and lets others of the thread go first when that was a turn's worth.
+async fn in_turn(worker: &Worker, group: &GroupName, turn: &mut Turn, act: impl FnOnce(&mut Room)) {
+    let mut goes_on = true;
+    worker.with_room(group, |room| {
+        act(room);
+        goes_on = turn.queued(room.len());
+    });
+    if !goes_on {
+        yield_now().await;
+        *turn = Turn::begin();
+    }
+}
+
+/// Where a delivery stands in its group's order.
+fn position(delivery: &Delivery) -> Option<Position> {
+    match delivery {
+        Delivery::Message(posted) => posted.position,
+        Delivery::Placed { position, .. } => Some(*position),
+        Delivery::Resync { page, .. } => Some(page.head),
+        Delivery::Presence(_) | Delivery::Direct { .. } => None,
+    }
+}
+
+/// How many bytes of bodies it holds.
+fn size(delivery: &Delivery) -> usize {
+    match delivery {
+        Delivery::Message(posted) => posted.body.data().len(),
+        Delivery::Resync { page, .. } => page.messages.iter().map(|posted| posted.body.data().len()).sum(),
+        Delivery::Placed { .. } | Delivery::Presence(_) | Delivery::Direct { .. } => 0,
     }
 }
 
 /// Of what arrived meanwhile, what a page up to `head` does not have.
-fn later(mut deferred: Vec<Arc<Posted>>, head: Position) -> Vec<Arc<Posted>> {
-    let covered = |position: Position| position.epoch == head.epoch && position.offset <= head.offset;
-    let last = deferred.iter().rposition(|posted| posted.position.is_some_and(covered));
+fn later(mut deferred: Vec<Delivery>, head: Position) -> Vec<Delivery> {
+    let last = deferred.iter().rposition(|delivery| covers(head, position(delivery)));
     deferred.drain(..last.map_or(0, |last| last + 1));
     deferred
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::scene::{Scene, offsets};
+    use channel_layer::{Epoch, GapReason, Message, Page, Received};
+    use serde_json::Value;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn what_arrives_during_a_repair_comes_after_what_was_lost() {
+        let story = async {
+            let mut scene = Scene::new();
+            let (socket, mut client) = scene.socket().await;
+            scene.join(&socket).await;
+            scene.send_frames(6).await;
+            let first = scene.take();
+            scene.deliver(Received::Delivery(first));
+            // The second and the third are lost; the fourth was here before it had a position.
+            let _lost = (scene.take(), scene.take());
+            scene.deliver(Received::Lagged { missed: 2 });
+            let here = scene.take_message();
+            let (group, id, position) = (here.group.clone(), here.id, here.position.unwrap());
+            scene.deliver(Received::Delivery(Delivery::Placed { group: group.clone(), id, position }));
+            scene.deliver_all();
+            let head = Position { epoch: Epoch::from_u64(1).unwrap(), offset: 3 };
+            let page = Page { head, messages: Vec::new(), more: false };
+            let reason = GapReason::UnknownEpoch;
+            scene.deliver(Received::Delivery(Delivery::Resync { group, reason, page }));
+            scene.settled().await;
+            let got = scene.got(&socket, &mut client).await;
+            assert_eq!(offsets(&got), [1, 2, 3, 4, 5, 6, 3], "{got:#?}");
+            assert_eq!(got.last().map(|last| &last["type"]), Some(&Value::from("resync")));
+            let mut stands = None;
+            scene.worker.with_room(&scene.group, |room| stands = room.position);
+            assert_eq!(stands, Some(head));
+        };
+        LocalSet::new().run_until(story).await;
+    }
+
+    #[tokio::test]
+    async fn an_event_that_a_repair_has_told_is_not_told_again() {
+        let story = async {
+            let mut scene = Scene::new();
+            let (socket, mut client) = scene.socket().await;
+            scene.join(&socket).await;
+            scene.send_frames(2).await;
+            scene.send(Message::event(MessageId::random(), "test.event", "")).await;
+            let first = scene.take();
+            scene.deliver(Received::Delivery(first));
+            let _lost = scene.take();
+            scene.deliver(Received::Lagged { missed: 1 });
+            scene.settled().await;
+            // It was in the mailbox all the while.
+            scene.deliver_all();
+            assert!(socket.next_event().is_some());
+            assert!(socket.next_event().is_none(), "told twice");
+            assert_eq!(offsets(&scene.got(&socket, &mut client).await), [1, 2, 3]);
+        };
+        LocalSet::new().run_until(story).await;
+    }
+
+    #[tokio::test]
+    async fn a_long_repair_lets_others_have_their_turns() {
+        const MESSAGES: usize = 600;
+        const MEMBERS: usize = 10;
+        let story = async {
+            let mut scene = Scene::new();
+            let mut members = Vec::new();
+            for _ in 0..MEMBERS {
+                let (socket, client) = scene.socket().await;
+                scene.join(&socket).await;
+                members.push((socket, client));
+            }
+            scene.send_frames(1).await;
+            scene.deliver_all();
+            scene.send_frames(MESSAGES).await;
+            while scene.mailbox.try_recv().is_some() {}
+            scene.deliver(Received::Lagged { missed: 1 });
+            let mut turns = 0;
+            while !scene.worker.tasks.is_empty() {
+                yield_now().await;
+                turns += 1;
+                if turns == 3 {
+                    // In the middle of it comes what is later.
+                    scene.send_frames(1).await;
+                    scene.deliver_all();
+                }
+            }
+            assert!(turns >= MESSAGES * MEMBERS / 1_000, "{turns} turns");
+            for (socket, client) in &mut members {
+                let got = offsets(&scene.got(socket, client).await);
+                assert!(got.iter().copied().eq(1..=MESSAGES as u64 + 2), "{got:?}");
+            }
+        };
+        LocalSet::new().run_until(story).await;
+    }
 }

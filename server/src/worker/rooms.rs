@@ -16,7 +16,6 @@ use crate::{
 use bytes::Bytes;
 use channel_layer::{GroupName, Position, Posted};
 use indexmap::IndexMap;
-use palabre_protocol::CloseCode;
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
 #[derive(Default)]
@@ -51,8 +50,10 @@ impl Rooms {
 impl Room {
     /// Gives everybody a frame that stands at `position`, or nowhere.
     pub(super) fn give(&mut self, worker: &Worker, position: Option<Position>, frame: &Bytes) {
-        for socket in self.live.values() {
-            worker.push(socket, frame.clone());
+        if !self.has(position) {
+            for socket in self.live.values() {
+                worker.push(socket, frame.clone());
+            }
         }
         for held in &mut self.held {
             held.take(worker, position, frame);
@@ -82,7 +83,7 @@ impl Room {
     }
 
     /// Whether the members were given what stands at `position`.
-    fn has(&self, position: Option<Position>) -> bool {
+    pub(super) fn has(&self, position: Option<Position>) -> bool {
         self.position.is_some_and(|at| covers(at, position))
     }
 
@@ -93,6 +94,11 @@ impl Room {
         messages: &[Arc<Posted>],
         mut give: impl FnMut(&Rc<Socket>, &Bytes),
     ) {
+        for held in &mut self.held {
+            for posted in messages {
+                held.take(worker, posted.position, &rendered(posted));
+            }
+        }
         // The first who joined may have read from the history what still was in the mailbox.
         let known = messages.iter().take_while(|posted| self.has(posted.position)).count();
         let messages = &messages[known..];
@@ -110,11 +116,6 @@ impl Room {
             give(socket, &piece);
         }
         worker.tally.handed_out(messages.len() * self.live.len(), worker.scope.get());
-        for held in &mut self.held {
-            for posted in messages {
-                held.take(worker, posted.position, &rendered(posted));
-            }
-        }
         self.reach(messages.last().and_then(|last| last.position));
     }
 
@@ -128,14 +129,21 @@ impl Room {
         frame: &Bytes,
         instead: Option<&Bytes>,
     ) {
-        if self.has(posted.position) {
-            return;
-        }
         let ephemeral = posted.position.is_none();
         let mut given = 0;
         let for_one = |socket: &Socket| {
             if posted.except.as_ref() == Some(&socket.address) { instead } else { Some(frame) }
         };
+        for held in &mut self.held {
+            match for_one(&held.socket) {
+                Some(frame) if ephemeral => held.hint(worker, frame),
+                Some(frame) => held.take(worker, posted.position, frame),
+                None => {}
+            }
+        }
+        if self.has(posted.position) {
+            return;
+        }
         for socket in self.live.values() {
             if ephemeral && socket.is_behind() {
                 continue;
@@ -146,13 +154,6 @@ impl Room {
             }
         }
         worker.tally.handed_out(given, worker.scope.get());
-        for held in &mut self.held {
-            match for_one(&held.socket) {
-                Some(frame) if ephemeral => held.hint(worker, frame),
-                Some(frame) => held.take(worker, posted.position, frame),
-                None => {}
-            }
-        }
         self.reach(posted.position);
     }
 
@@ -163,6 +164,11 @@ impl Room {
         for socket in members.filter(|socket| posted.except.as_ref() != Some(&socket.address)) {
             socket.tell(Arc::clone(posted));
         }
+    }
+
+    /// How many sockets a message goes to.
+    pub(super) fn len(&self) -> usize {
+        self.live.len() + self.held.len()
     }
 
     /// Everybody who was admitted.
@@ -198,7 +204,7 @@ impl Worker {
 
     /// How many of this worker's sockets are in the group, or about to be.
     pub(crate) fn members(&self, group: &GroupName) -> usize {
-        self.rooms.borrow().rooms.get(group).map_or(0, |room| room.live.len() + room.held.len())
+        self.rooms.borrow().rooms.get(group).map_or(0, Room::len)
     }
 
     /// Adds the worker's channel to the group.
@@ -223,8 +229,8 @@ impl Worker {
         let Some(room) = rooms.rooms.get_mut(group) else { return };
         let Some(mut held) = room.take_held(socket) else { return };
         if held.broken {
-            // It comes back and reads again; a hole must not go unseen.
-            socket.close(CloseCode::TooSlow);
+            // It comes back and reads again; a hole must not go unseen, so nothing follows it.
+            socket.cut();
         }
         if !held.was_live {
             self.enter(group, socket);
@@ -255,6 +261,9 @@ impl Worker {
         }
         let Some(held) = room.take_held(socket) else { return };
         if held.was_live {
+            if held.broken {
+                socket.cut();
+            }
             for frame in held.frames.into_iter().map(|(_, frame)| frame).chain(held.hints) {
                 self.push(socket, frame);
             }
@@ -284,5 +293,68 @@ impl Worker {
             rooms.rooms.remove(group);
             self.layer.group_discard(group, &self.channel);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::worker::scene::{Scene, offsets};
+    use bytes::Bytes;
+    use channel_layer::{Message, MessageId};
+    use palabre_protocol::CloseCode;
+
+    #[tokio::test]
+    async fn who_read_first_and_is_admitted_second_misses_nothing() {
+        let mut scene = Scene::new();
+        let ((ana, mut anas), (bo, mut bos)) = (scene.socket().await, scene.socket().await);
+        scene.join(&ana).await;
+        scene.send_frames(1).await;
+        scene.deliver_all();
+        scene.worker.leave_room(&scene.group, &ana);
+        let head = scene.read(&bo).await;
+        scene.send_frames(2).await;
+        // She has read what he has not, and nobody has been given it yet.
+        scene.join(&ana).await;
+        scene.deliver_all();
+        scene.worker.admit_to(&scene.group, &bo, head, Bytes::new);
+        scene.send_frames(1).await;
+        scene.deliver_all();
+        assert_eq!(offsets(&scene.got(&bo, &mut bos).await), [2, 3, 4]);
+        assert_eq!(offsets(&scene.got(&ana, &mut anas).await), [1, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_member_hears_events_while_it_joins_again() {
+        let mut scene = Scene::new();
+        let (socket, _client) = scene.socket().await;
+        scene.join(&socket).await;
+        let head = scene.read(&socket).await;
+        scene.send(Message::event(MessageId::random(), "test.event", "")).await;
+        scene.deliver_all();
+        assert!(socket.next_event().is_some(), "a second join changes nothing else");
+        scene.worker.admit_to(&scene.group, &socket, head, Bytes::new);
+        assert!(socket.next_event().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_hole_in_a_second_join_that_came_to_nothing_is_not_passed_over() {
+        let mut scene = Scene::new();
+        let (socket, mut client) = scene.socket().await;
+        scene.join(&socket).await;
+        scene.read(&socket).await;
+        // More than may wait for a join, in portions that the mailbox holds.
+        for _ in 0..5 {
+            scene.send_frames(1_000).await;
+            scene.deliver_all();
+        }
+        scene.worker.let_go(&scene.group, &socket);
+        scene.send_frames(1).await;
+        scene.deliver_all();
+        assert_eq!(socket.closing.get(), Some(CloseCode::TooSlow));
+        // After its close nothing more is queued, so the client cannot go on behind the hole.
+        scene.worker.write(&socket, tokio::time::Instant::now());
+        let mut header = [0; 2];
+        tokio::io::AsyncReadExt::read_exact(&mut client, &mut header).await.unwrap();
+        assert_eq!(header[0], 0x88);
     }
 }

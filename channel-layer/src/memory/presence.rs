@@ -7,7 +7,7 @@ use crate::{
     presence::{
         Known, Presence, PresenceRules,
         room::{Room, Writes},
-        table::Table,
+        table::{PARTS, Table},
     },
     registry::Registry,
 };
@@ -70,14 +70,15 @@ impl Drop for LocalPresence {
 }
 
 async fn turns(table: Arc<Table>, registry: Arc<Registry>, stop: CancellationToken) {
-    let mut ticks = interval(table.rules().turn);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let mut ticks = interval(table.step());
+    // A turn is not to grow by what each of its steps is late.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for part in (0..PARTS).cycle() {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        for told in table.turn(Instant::now(), Writes::Away).told {
+        for told in table.turn(part, Instant::now(), Writes::Away).told {
             registry.existing(&told.group, |group| group.fan_out(&Delivery::Presence(Arc::clone(&told))));
         }
     }

@@ -1,7 +1,8 @@
 //! All groups' rooms on one node, and the turn in which what has changed is told and written.
 //!
-//! Sharded, so that a join waits for no more than a fraction of a turn's work; a lock is held for a few look-ups in a map,
-//! or for one shard's turn, never across an await.
+//! In parts, each of which has its turn at another moment: so that what thousands of groups have to tell does not come at
+//! once upon who hears them, and a join waits for no more than a fraction of a turn's work. A lock is held for a few
+//! look-ups in a map, or for one part's turn, never across an await.
 
 use crate::{
     member::{Attendance, Member},
@@ -18,28 +19,31 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::time::Instant;
 
-const SHARDS: usize = 64;
+/// Of as many groups as a layer remembers, all of which have changed, some 2,000 have their turn at once: half of what
+/// waits in a worker's mailbox.
+pub(crate) const PARTS: usize = 64;
 
-type Shard = HashMap<GroupName, Room>;
+#[derive(Default)]
+struct Part {
+    rooms: HashMap<GroupName, Room>,
+    /// Turns so far.
+    turns: u32,
+}
 
 pub(crate) struct Table {
-    /// Guards each shard's rooms.
-    shards: [Mutex<Shard>; SHARDS],
+    /// Guards each part's rooms.
+    parts: [Mutex<Part>; PARTS],
     hasher: RandomState,
     /// The name under which this node writes its rows.
     node: Box<str>,
     rules: PresenceRules,
     /// What a new room knows of other nodes.
     first: Sight,
-    /// Turns so far.
-    turns: AtomicU32,
 }
 
 /// What a turn comes to.
@@ -65,12 +69,18 @@ impl Table {
     }
 
     fn new(node: &str, rules: PresenceRules, first: Sight) -> Self {
-        let shards = std::array::from_fn(|_| Mutex::default());
-        Self { shards, hasher: RandomState::new(), node: node.into(), rules, first, turns: AtomicU32::new(0) }
+        let parts = std::array::from_fn(|_| Mutex::default());
+        Self { parts, hasher: RandomState::new(), node: node.into(), rules, first }
     }
 
     pub(crate) fn rules(&self) -> &PresenceRules {
         &self.rules
+    }
+
+    /// Between the turns of two parts.
+    pub(crate) fn step(&self) -> Duration {
+        let parts = u32::try_from(PARTS).expect("few");
+        (self.rules.turn / parts).max(Duration::from_millis(1))
     }
 
     pub(crate) fn enter(&self, group: &GroupName, member: &Member) {
@@ -78,8 +88,11 @@ impl Table {
     }
 
     pub(crate) fn leave(&self, group: &GroupName, key: &str) {
-        let turn = self.turns.load(Ordering::Relaxed);
-        self.existing(group, |room| room.leave(key, turn));
+        let mut part = self.part(group);
+        let turn = part.turns;
+        if let Some(room) = part.rooms.get_mut(group) {
+            room.leave(key, turn);
+        }
     }
 
     /// What is known of the group; `None` when that is nothing.
@@ -88,14 +101,14 @@ impl Table {
         group: &GroupName,
         look: impl FnOnce(&Room, &PresenceRules) -> T,
     ) -> Option<T> {
-        let shard = self.shard(group);
-        shard.get(group).filter(|room| room.sight != Sight::None).map(|room| look(room, &self.rules))
+        let part = self.part(group);
+        part.rooms.get(group).filter(|room| room.sight != Sight::None).map(|room| look(room, &self.rules))
     }
 
     /// Who is in the group as far as this node knows.
     pub(crate) fn look<T>(&self, group: &GroupName, look: impl FnOnce(&Room, &PresenceRules) -> T) -> T {
-        let shard = self.shard(group);
-        match shard.get(group) {
+        let part = self.part(group);
+        match part.rooms.get(group) {
             Some(room) => look(room, &self.rules),
             None => look(&Room::new(self.first, 0), &self.rules),
         }
@@ -123,64 +136,68 @@ impl Table {
 
     /// The backend does not have this node's row of a group.
     pub(crate) fn lose_own(&self, group: &GroupName) {
-        let turn = self.turns.load(Ordering::Relaxed);
-        self.existing(group, |room| room.lose_own(turn, &self.rules));
+        let mut part = self.part(group);
+        let turn = part.turns;
+        if let Some(room) = part.rooms.get_mut(group) {
+            room.lose_own(turn, &self.rules);
+        }
     }
 
     /// Runs `act` on a room, if there is one.
     pub(crate) fn existing<T>(&self, group: &GroupName, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
-        self.shard(group).get_mut(group).map(act)
+        self.part(group).rooms.get_mut(group).map(act)
     }
 
     fn room<T>(&self, group: &GroupName, act: impl FnOnce(&mut Room) -> T) -> T {
-        let turn = self.turns.load(Ordering::Relaxed);
-        let mut shard = self.shard(group);
-        act(shard.entry(group.clone()).or_insert_with(|| Room::new(self.first, turn)))
+        let mut part = self.part(group);
+        let turn = part.turns;
+        act(part.rooms.entry(group.clone()).or_insert_with(|| Room::new(self.first, turn)))
     }
 
-    /// Goes through all rooms once.
-    pub(crate) fn turn(&self, now: Instant, writes: Writes) -> Turned {
-        let number = self.turns.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+    /// Goes once through all rooms of a part; parts are numbered up to [`PARTS`].
+    pub(crate) fn turn(&self, part: usize, now: Instant, writes: Writes) -> Turned {
         let random = crate::random_u64();
         let mut turned = Turned::default();
         let mut nth = 0_u64;
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.retain(|group, room| {
-                nth += 1;
-                let random = u32::try_from(random.wrapping_mul(nth | 1) >> 32).expect("half of 64 bits");
-                let turn = Turn { number, now, writes, rules: &self.rules, node: &self.node, random };
-                let (told, write) = room.turn(group, &turn);
-                turned.told.extend(told.map(Arc::new));
-                turned.writes.extend(write.map(|write| (group.clone(), write)));
-                if room.sight != Sight::Whole {
-                    turned.unread.push(group.clone());
-                }
-                !room.is_spent(number)
-            });
-            if shard.is_empty() {
-                // What a storm of joins needed once is not kept for ever.
-                shard.shrink_to_fit();
+        let part = &mut *lock(&self.parts[part]);
+        part.turns = part.turns.saturating_add(1);
+        let number = part.turns;
+        part.rooms.retain(|group, room| {
+            nth += 1;
+            let random = u32::try_from(random.wrapping_mul(nth | 1) >> 32).expect("half of 64 bits");
+            let turn = Turn { number, now, writes, rules: &self.rules, node: &self.node, random };
+            let (told, write) = room.turn(group, &turn);
+            turned.told.extend(told.map(Arc::new));
+            turned.writes.extend(write.map(|write| (group.clone(), write)));
+            if room.sight != Sight::Whole {
+                turned.unread.push(group.clone());
             }
+            !room.is_spent(number)
+        });
+        if part.rooms.is_empty() {
+            // What a storm of joins needed once is not kept for ever.
+            part.rooms.shrink_to_fit();
         }
         turned
     }
 
     /// Takes away every row of this node that stands at the backend, for good.
     pub(crate) fn withdraw(&self) -> Vec<(GroupName, RowWrite)> {
-        let number = self.turns.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let mut writes = Vec::new();
-        for shard in &self.shards {
-            for (group, room) in &mut *lock(shard) {
+        for part in &self.parts {
+            let part = &mut *lock(part);
+            part.turns = part.turns.saturating_add(1);
+            let number = part.turns;
+            for (group, room) in &mut part.rooms {
                 writes.extend(room.withdraw(&self.node, number).map(|write| (group.clone(), write)));
             }
         }
         writes
     }
 
-    fn shard(&self, group: &GroupName) -> MutexGuard<'_, Shard> {
+    fn part(&self, group: &GroupName) -> MutexGuard<'_, Part> {
         let hash = self.hasher.hash_one(group);
-        lock(&self.shards[usize::try_from(hash % SHARDS as u64).expect("below SHARDS")])
+        lock(&self.parts[usize::try_from(hash % PARTS as u64).expect("below PARTS")])
     }
 }
 

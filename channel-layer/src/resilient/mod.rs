@@ -13,6 +13,7 @@ mod presenter;
 mod publisher;
 mod reads;
 mod room;
+mod rows;
 mod subscriptions;
 
 use crate::{

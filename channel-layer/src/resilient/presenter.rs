@@ -8,14 +8,21 @@
 use crate::{
     delivery::Delivery,
     name::GroupName,
-    presence::{Presented, RowStored, RowWrite, room::Writes, table::Table},
+    presence::{
+        Presented, RowStored,
+        room::Writes,
+        table::{PARTS, Table},
+    },
     registry::Registry,
     relay::{LinkError, Relay},
-    resilient::presence::{ASKS_MAX, Ask},
+    resilient::{
+        presence::{ASKS_MAX, Ask},
+        rows::{RowWrites, Rows},
+    },
     state::{Health, LayerState},
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use std::{collections::VecDeque, future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -34,7 +41,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// A call that has been answered.
 #[derive(Debug)]
 enum Done {
-    Presented(Vec<GroupName>, Result<Vec<Presented>, LinkError>),
+    Presented(Rows, Result<Vec<Presented>, LinkError>),
     Read(Vec<GroupName>, Result<Vec<Vec<RowStored>>, LinkError>),
 }
 
@@ -62,16 +69,17 @@ pub(super) struct Presenter {
     status: watch::Receiver<LayerState>,
     call: Option<BoxFuture<'static, Done>>,
     last: Last,
-    /// What is to be written.
-    writes: VecDeque<(GroupName, RowWrite)>,
+    /// The part of the table whose turn is next.
+    part: usize,
+    writes: RowWrites,
     /// What is to be read.
-    unread: Vec<GroupName>,
+    unread: BTreeSet<GroupName>,
     /// Who waits for what is read.
     waiting: Vec<Ask>,
     /// When the state of the layer began that this task has seen last.
     seen_ms: Option<u64>,
-    /// What is at the backend may not be what this node believes.
-    lost: bool,
+    /// Parts whose next turn has to assume that nothing of this node stands at the backend as it believes.
+    away: usize,
 }
 
 impl Presenter {
@@ -90,19 +98,21 @@ impl Presenter {
             status,
             call: None,
             last: Last::Write,
-            writes: VecDeque::new(),
-            unread: Vec::new(),
+            part: 0,
+            writes: RowWrites::new(),
+            unread: BTreeSet::new(),
             waiting: Vec::new(),
             seen_ms: None,
-            lost: false,
+            away: 0,
         }
     }
 
     /// Runs until `stop`, or until nobody has the layer; then takes this node's rows away, and says `farewell`.
     pub(super) async fn run(mut self, stop: CancellationToken, farewell: CancellationToken) {
         let _said = farewell.drop_guard();
-        let mut ticks = interval(self.table.rules().turn);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(self.table.step());
+        // A turn is not to grow by what each of its steps is late.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.start();
             let may_ask = self.waiting.len() < ASKS_MAX;
@@ -131,24 +141,37 @@ impl Presenter {
     }
 
     fn turn(&mut self) {
-        let LayerState { health, since_ms, .. } = *self.status.borrow();
-        let is_new = self.seen_ms.replace(since_ms) != Some(since_ms);
-        let writes = if is_new || health != Health::Healthy || std::mem::take(&mut self.lost) {
+        let LayerState { since_ms, .. } = *self.status.borrow();
+        if self.seen_ms.replace(since_ms) != Some(since_ms) {
             // A link that has changed since: who knows what stands there now.
-            self.writes.clear();
+            self.forget();
+        }
+        let (part, is_linked) = (self.part, self.is_linked());
+        self.part = (part + 1) % PARTS;
+        let writes = if !is_linked || self.away > 0 {
+            self.away = self.away.saturating_sub(1);
             Writes::Away
-        } else if self.writes.is_empty() && (self.call.is_none() || self.last == Last::Read) {
+        } else if self.writes.is_through(part) {
             Writes::Take
         } else {
             Writes::Later
         };
-        let turned = self.table.turn(Instant::now(), writes);
+        let turned = self.table.turn(part, Instant::now(), writes);
         for told in turned.told {
             self.registry
                 .existing(&told.group, |group| group.fan_out(&Delivery::Presence(Arc::clone(&told))));
         }
-        self.writes.extend(turned.writes);
-        self.unread = turned.unread;
+        self.writes.push(part, turned.writes);
+        if is_linked {
+            self.unread.extend(turned.unread);
+        }
+    }
+
+    /// Nobody knows what stands at the backend: every part writes its rows whole.
+    fn forget(&mut self) {
+        self.away = PARTS;
+        self.unread.clear();
+        self.writes.clear();
     }
 
     /// Starts the next call, if none is under way.
@@ -171,11 +194,14 @@ impl Presenter {
     }
 
     fn read(&mut self) -> BoxFuture<'static, Done> {
-        let mut groups: Vec<GroupName> = self.waiting.iter().map(|ask| ask.group.clone()).collect();
-        groups.append(&mut self.unread);
-        groups.sort_unstable();
-        groups.dedup();
-        self.unread = groups.split_off(groups.len().min(BATCH_MAX));
+        // Those whom somebody waits for, and as many more as fit.
+        let mut groups: BTreeSet<GroupName> =
+            self.waiting.iter().map(|ask| ask.group.clone()).take(BATCH_MAX).collect();
+        while groups.len() < BATCH_MAX {
+            let Some(group) = self.unread.pop_first() else { break };
+            groups.insert(group);
+        }
+        let groups: Vec<GroupName> = groups.into_iter().collect();
         let relay = Arc::clone(&self.relay);
         async move {
             let rows = timed(relay.rows(groups.clone())).await;
@@ -185,13 +211,9 @@ impl Presenter {
     }
 
     fn write(&mut self) -> BoxFuture<'static, Done> {
-        let batch: Vec<_> = self.writes.drain(..self.writes.len().min(BATCH_MAX)).collect();
+        let (rows, batch) = self.writes.next(BATCH_MAX);
         let (relay, lease) = (Arc::clone(&self.relay), self.table.rules().lease);
-        async move {
-            let groups = batch.iter().map(|(group, _)| group.clone()).collect();
-            Done::Presented(groups, timed(relay.present(lease, batch)).await)
-        }
-        .boxed()
+        async move { Done::Presented(rows, timed(relay.present(lease, batch)).await) }.boxed()
     }
 
     fn done(&mut self, done: Done) {
@@ -208,8 +230,17 @@ impl Presenter {
                 self.answer(&groups);
                 self.fail(&why);
             }
-            Done::Presented(groups, Ok(presented)) => {
-                for (group, Presented { is_there, others }) in groups.iter().zip(presented) {
+            Done::Presented(rows, presented) => {
+                self.writes.done(&rows);
+                let presented = match presented {
+                    Ok(presented) => presented,
+                    Err(why) => {
+                        // What was written is unknown: all of it is written again, whole.
+                        self.forget();
+                        return self.fail(&why);
+                    }
+                };
+                for ((_, group), Presented { is_there, others }) in rows.iter().zip(presented) {
                     if !is_there {
                         self.table.lose_own(group);
                     }
@@ -219,11 +250,6 @@ impl Presenter {
                         }
                     });
                 }
-            }
-            Done::Presented(_, Err(why)) => {
-                // What was written is unknown: all of it is written again, whole.
-                self.lost = true;
-                self.fail(&why);
             }
         }
     }
@@ -249,8 +275,7 @@ impl Presenter {
         if !self.is_linked() {
             return;
         }
-        let withdrawals = self.table.withdraw();
-        for batch in withdrawals.chunks(BATCH_MAX) {
+        for batch in self.table.withdraw().chunks(BATCH_MAX) {
             if self.relay.present(self.table.rules().lease, batch.to_vec()).await.is_err() {
                 return;
             }

@@ -1,15 +1,17 @@
-//! Presence over Redis: what stands there, and what a Redis that forgets it does.
+//! Presence over Redis: what stands there, and what a Redis that forgets it does. And on any layer: a second in which
+//! everything changes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use channel_layer::{
-    Attendance, Bounds, ChannelLayer, Delivery, GroupName, Health, Mailbox, Member, Mode, Presence,
-    PresenceRules, RedisRelay, ResilientLayer,
+    Attendance, Bounds, ChannelLayer, Delivery, GroupName, Health, Mailbox, Member, MemoryLayer, Mode,
+    Presence, PresenceRules, RedisRelay, ResilientLayer,
 };
+use futures_util::future::join_all;
 use palabre_tests::{RedisServer, machine::until};
 use tokio::runtime::Runtime;
 
-use super::nodes::{PATIENT, PREFIX, group, is, member, next};
+use super::nodes::{PATIENT, PREFIX, group, healthy_node, is, member, next};
 
 /// As in life, and ten times as fast: what takes half a minute there takes some seconds here.
 const QUICK: PresenceRules = PresenceRules {
@@ -28,6 +30,36 @@ async fn change(mailbox: &mut Mailbox) -> Arc<Attendance> {
     match next(mailbox).await {
         Delivery::Presence(change) => change,
         other => panic!("not a change: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn however_many_groups_change_in_a_second_no_mailbox_overflows() {
+    all_change(&MemoryLayer::new()).await;
+}
+
+#[tokio::test]
+async fn however_many_groups_change_in_a_second_over_redis_no_mailbox_overflows() {
+    let redis = RedisServer::start().await;
+    all_change(&healthy_node(&redis).await).await;
+}
+
+async fn all_change(layer: &dyn ChannelLayer) {
+    const GROUPS: usize = 2_000;
+    let mut mailbox = layer.new_channel(GROUPS / 8);
+    let groups: Vec<GroupName> = (0..GROUPS).map(|number| group(&format!("g{number}"))).collect();
+    let joined = groups.iter().map(|group| layer.group_add(group.clone(), mailbox.channel().clone()));
+    for joined in join_all(joined).await {
+        joined.unwrap();
+    }
+    let presence = layer.presence();
+    for group in &groups {
+        presence.enter(group, &somebody("ana"));
+    }
+    let mut told = BTreeSet::new();
+    while told.len() < GROUPS {
+        // Anything else, such as that some were lost, is a panic.
+        told.insert(change(&mut mailbox).await.group.clone());
     }
 }
 

@@ -1,7 +1,7 @@
 -- What publishing and amending have in common: whether a message may be kept, and how it is. Stands before either script.
 --
 -- KEYS  1 meta  2 stream  3 young ids  4 old ids  5 bodies
--- ARGV  1 channel  2 epoch  3 life  4 node  5 the node's chain as it must stand  6 as it will stand
+-- ARGV  1 channel  2 epoch  3 life, 8 digits of each of its ids  4 node  5 the node's chain as it must stand  6 as it will stand
 --       7 id  8 digest  9 floor epoch  10 floor offset  11 envelope
 --       12 messages_max  13 bytes_max  14 age_ms  15 ids_max
 -- Gives {'ok', offset} {'dup', epoch, offset} {'conflict'} {'undecided'} {'stale'} {'fenced'}
@@ -37,7 +37,7 @@ local function bare(target, what) return '-' .. (target or '') .. (what or '') e
 
 -- Why the message is not kept; nil: it may be.
 local function refusal()
-  if m[1] ~= epoch or m[2] ~= life then return {'stale'} end
+  if m[1] ~= epoch or m[2]:sub(1, 8) .. m[2]:sub(41, 48) ~= life then return {'stale'} end
   if m[3] ~= ARGV[5] then return {'fenced'} end
 
   local known = redis.call('HGET', young, id) or m[6] and redis.call('HGET', old, id)

@@ -1,5 +1,6 @@
 //! Every key and channel name in Redis.
 //!
+//! Databases of one server have keys of their own, but share its channels: so a group's channel names the database too.
 //! All keys of a group share the hash tag `{group}`, so that a cluster keeps them in one slot and a script may touch
 //! them all. A group's name can hold no brace, so no two groups meet.
 
@@ -10,14 +11,17 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     prefix: Arc<str>,
+    /// What ends the name of a group's channel; nothing in database 0.
+    database: Arc<str>,
 }
 
 /// What a script gets as `KEYS`, in this order.
 pub(crate) type GroupKeys = [String; 5];
 
 impl Keys {
-    pub(crate) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.into() }
+    pub(crate) fn new(prefix: &str, database: i64) -> Self {
+        let database = if database == 0 { String::new() } else { format!(":db{database}") };
+        Self { prefix: prefix.into(), database: database.into() }
     }
 
     /// The hash of what is known of the group, its stream, the two generations of its ids, and the bodies of the stream's entries.
@@ -37,10 +41,10 @@ impl Keys {
 
     /// The pub/sub channel of a group.
     pub(crate) fn channel(&self, group: &GroupName) -> String {
-        format!("{}:{{{group}}}", self.prefix)
+        format!("{}:{{{group}}}{}", self.prefix, self.database)
     }
 
-    /// The pub/sub channel of a process.
+    /// The pub/sub channel of a process, whose name no other has.
     pub(crate) fn node(&self, node: &str) -> String {
         format!("{}:node:{node}", self.prefix)
     }
@@ -52,8 +56,8 @@ impl Keys {
 
     /// The group of a pub/sub channel, if it is one of ours.
     pub(crate) fn group_of(&self, channel: &str) -> Option<GroupName> {
-        let group = channel.strip_prefix(&*self.prefix)?.strip_prefix(":{")?.strip_suffix('}')?;
-        group.parse().ok()
+        let group = channel.strip_prefix(&*self.prefix)?.strip_prefix(":{")?;
+        group.strip_suffix(&*self.database)?.strip_suffix('}')?.parse().ok()
     }
 }
 
@@ -63,12 +67,21 @@ mod tests {
 
     #[test]
     fn a_channel_leads_back_to_its_group_and_no_other_name_does() {
-        let keys = Keys::new("palabre");
+        let keys = Keys::new("palabre", 0);
         let group: GroupName = "a.b-c_d".parse().unwrap();
         assert_eq!(keys.group_of(&keys.channel(&group)), Some(group.clone()));
         assert_eq!(keys.group(&group)[1], "palabre:{a.b-c_d}:s");
         for other in ["palabre:node:1", "palabre:{a b}", "other:{a}", "palabre:{a}:m", ""] {
             assert_eq!(keys.group_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn databases_share_no_channel() {
+        let [first, second] = [0, 2].map(|database| Keys::new("palabre", database));
+        let group: GroupName = "a".parse().unwrap();
+        assert_eq!(second.group_of(&second.channel(&group)), Some(group.clone()));
+        assert_eq!(second.group_of(&first.channel(&group)), None);
+        assert_eq!(first.group_of(&second.channel(&group)), None);
     }
 }

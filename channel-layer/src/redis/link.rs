@@ -5,7 +5,7 @@
 //! whatever goes wrong ends the link; whoever uses the relay connects again.
 
 use crate::{
-    redis::{hand_over, keys::Keys, scripts::Scripts, subscriber, unread::Unread},
+    redis::{hand_over, keys::Keys, life::Life, scripts::Scripts, subscriber, unread::Unread},
     relay::{Incoming, LinkError},
 };
 use redis::{
@@ -40,8 +40,7 @@ pub(crate) const INCOMING_MAX: usize = 8_192;
 pub(crate) struct Connections {
     commands: MultiplexedConnection,
     pushes: MultiplexedConnection,
-    /// Which Redis process this is: a restart changes it, and so does a promotion.
-    pub(crate) life: Arc<str>,
+    pub(crate) life: Life,
     pub(crate) node: Arc<str>,
     pub(crate) scripts: Scripts,
     pub(super) unread: Arc<Unread>,
@@ -102,7 +101,7 @@ pub(crate) async fn connect(
     let life = life(&mut commands).await?;
     let scripts = Scripts::load(&mut commands).await?;
     answer(pushes.subscribe(keys.node(node))).await?;
-    let (life, node, unread) = (life.into(), node.into(), Arc::clone(unread));
+    let (node, unread) = (node.into(), Arc::clone(unread));
     let connections = Connections { commands, pushes, life, node, scripts, unread, ended };
     Ok(Watched { connections, arrivals, dropped })
 }
@@ -141,8 +140,8 @@ fn on_push(
     }
 }
 
-/// The identity of the Redis process, from `INFO` on the connection that will be used.
-async fn life(commands: &mut MultiplexedConnection) -> Result<String, LinkError> {
+/// The life of the Redis at the end of a connection, which must take writes.
+async fn life(commands: &mut MultiplexedConnection) -> Result<Life, LinkError> {
     let mut info = String::new();
     for section in ["server", "replication"] {
         let text: String = answer(redis::cmd("INFO").arg(section).query_async(commands)).await?;
@@ -153,10 +152,9 @@ async fn life(commands: &mut MultiplexedConnection) -> Result<String, LinkError>
     if field("role").is_some_and(|role| role != "master") {
         return Err(LinkError::Refused("this Redis is a replica".to_owned()));
     }
-    match (field("run_id"), field("master_replid")) {
-        (Some(run), Some(replication)) => Ok(format!("{run}{replication}")),
-        _ => Err(LinkError::Malformed("INFO without run_id and master_replid")),
-    }
+    let life = field("run_id").zip(field("master_replid"));
+    life.and_then(|(run, replication)| Life::new(run, replication))
+        .ok_or(LinkError::Malformed("INFO without run_id and master_replid"))
 }
 
 impl Watched {

@@ -9,6 +9,7 @@ mod beside;
 mod census;
 mod history;
 mod keys;
+mod life;
 mod link;
 mod presence;
 mod scripts;
@@ -70,9 +71,10 @@ impl RedisRelay {
     /// [`LinkError::Refused`] when `url` is no Redis URL. The text does not repeat it: it may hold a password.
     pub fn new(url: &str, prefix: &str) -> Result<Self, LinkError> {
         let client = link::client(url)?;
+        let database = client.get_connection_info().redis_settings().db();
         Ok(Self {
             client,
-            keys: Keys::new(prefix),
+            keys: Keys::new(prefix, database),
             bounds: Bounds::default(),
             name: None,
             present: Arc::default(),

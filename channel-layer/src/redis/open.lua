@@ -1,9 +1,10 @@
--- Opens a group for one node: a Redis process that did not write it starts a new epoch, the node's chain of publishes
+-- Opens a group for one node: a life of Redis that did not write it starts a new epoch, the node's chain of publishes
 -- starts anew, and what the node lacks is returned, as `page.lua` says.
 --
--- ARGV  7 node  8 generation  9 life  10 epoch to start if need be
+-- ARGV  7 node  8 generation  9 life as the node believes, in short  10 epoch to start if need be
+-- Gives {life in short, the part that was asked for}
 
-local node, generation, life, drawn = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local node, generation, believed, drawn = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local PAST_MAX, NODES_MAX = 12, 64
 
@@ -29,18 +30,27 @@ local function forget(field)
   redis.call('HDEL', meta, field)
 end
 
+-- What is written down is never a belief: the first replica, for one, changes the life of a running Redis, and two nodes
+-- that believe in different lives would begin epochs in turn.
+local function life()
+  return redis.call('INFO', 'server'):match('run_id:(%x+)') .. redis.call('INFO', 'replication'):match('master_replid:(%x+)')
+end
+
+-- Both ids have 40 digits; 8 of each are enough to tell lives apart.
+local function short(life) return life:sub(1, 8) .. life:sub(41, 48) end
+
 if not whole(m) then
   -- Nothing of what is there can be trusted.
   redis.call('UNLINK', unpack(KEYS))
   m = {}
-  for field, value in pairs({v = FORM, e = drawn, o = '0', life = life, start = '0', b = '0'}) do
+  for field, value in pairs({v = FORM, e = drawn, o = '0', life = life(), start = '0', b = '0'}) do
     set(field, value)
   end
-elseif m.life ~= life then
+elseif short(m.life) ~= believed and m.life ~= life() then
   -- Restarted or promoted: what it acknowledged may be lost. Offsets go on, so that entry ids stay monotone.
   set('p:' .. m.e, m.o .. ':' .. m.o)
   set('e', drawn)
-  set('life', life)
+  set('life', life())
   set('start', m.o)
   bound('p:', PAST_MAX, function(field) return tonumber(m[field]:match('^(%d+)')) end, forget)
 end
@@ -57,4 +67,4 @@ end
 -- As long as `keep.lua` gives them, for it renews that only now and then.
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', tonumber(ARGV[6]) * 17 / 16)) end
 
-return part(m)
+return {short(m.life), part(m)}

@@ -65,7 +65,7 @@ pub(crate) fn open(connections: &Connections, keys: &Keys, bounds: &Bounds, open
     wanted(bounds, opening).ask(&mut cmd, bounds);
     cmd.arg(&*connections.node)
         .arg(opening.generation)
-        .arg(&*connections.life)
+        .arg(connections.life.text())
         .arg(opening.epoch.to_string());
     cmd
 }
@@ -101,7 +101,7 @@ pub(crate) fn publish(
         None => &connections.scripts.publish,
     };
     let mut cmd = call(script, &keys.group(group));
-    cmd.arg(keys.channel(group)).arg(epoch.to_string()).arg(&*connections.life).arg(&*connections.node);
+    cmd.arg(keys.channel(group)).arg(epoch.to_string()).arg(connections.life.text()).arg(&*connections.node);
     cmd.arg(format!("{}:{}", chain.generation, chain.seq - 1))
         .arg(format!("{}:{}", chain.generation, chain.seq));
     cmd.arg(&message.id.as_u128().to_be_bytes()[..]).arg(format!("{:016x}", message.digest()));
@@ -163,7 +163,11 @@ pub(crate) fn opened(
     opening: &Opening,
     answer: Value,
 ) -> Result<Opened, LinkError> {
-    let (lineage, recovered) = wanted(bounds, opening).found(answer, &connections.unread)?;
+    let (life, part): (String, Value) = shaped(answer)?;
+    if !connections.life.learn(&life) {
+        return Err(LinkError::Malformed("a life"));
+    }
+    let (lineage, recovered) = wanted(bounds, opening).found(part, &connections.unread)?;
     Ok(Opened { lineage, recovered })
 }
 

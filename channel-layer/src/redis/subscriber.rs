@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_push_is_read_with_its_position_or_without() {
-        let keys = Keys::new("p");
+        let keys = Keys::new("p", 0);
         let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
         let numbered = [b"00000000000000ff0000000000000010", &*envelope].concat();
         let Some(Incoming::Posted(posted)) = read(&keys, push("p:{g}", &numbered)) else {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn garbage_is_none_of_ours() {
-        let keys = Keys::new("p");
+        let keys = Keys::new("p", 0);
         let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
         let wrong_label = [b"zz000000000000ff0000000000000010", &*envelope].concat();
         for payload in [&b""[..], b"x", b"\xff\xff", &NO_POSITION, &wrong_label, &[200, 1, 2]] {

@@ -1,9 +1,11 @@
 //! A Redis that forgets, all of it or the last of it: the history begins anew or goes on, and readers are told which.
 
+use std::collections::BTreeSet;
+
 use channel_layer::{
     ChannelLayer, Error, GapReason, Health, Position, Recovered, ResilientLayer, Retention, Span,
 };
-use palabre_tests::RedisServer;
+use palabre_tests::{RedisServer, machine::until};
 
 use super::nodes::{
     Beside, group, healthy_node, is, key, member, message, next_message, next_resync, number, numbers,
@@ -189,4 +191,47 @@ async fn a_history_that_lost_a_key_or_is_kept_in_another_form_begins_anew() {
             numbers(&mut mailbox, 1).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_first_replica_costs_nobody_anything_though_it_changes_what_redis_is() {
+    let redis = RedisServer::start().await;
+    let one = healthy_node(&redis).await;
+    let lobby = group("lobby");
+    let mut mailbox = member(&one, &lobby, 64).await;
+    let first = send(&one, &lobby, 0).await.position.unwrap();
+    let replica = RedisServer::start().await;
+    let mut beside = Beside::new(&redis).await;
+    let replid = async |beside: &mut Beside| {
+        let info: String = beside.ask("INFO replication").await;
+        let line = info.lines().find_map(|line| line.strip_prefix("master_replid:"));
+        line.unwrap().to_owned()
+    };
+    let before = replid(&mut beside).await;
+    Beside::new(&replica).await.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", redis.port())).await;
+    until("the replica is there", async || (replid(&mut beside).await != before).then_some(())).await;
+
+    // One node has connected before that, one after it.
+    let two = healthy_node(&redis).await;
+    let _member = member(&two, &lobby, 64).await;
+    let mut epochs = BTreeSet::new();
+    for number in 1..=12 {
+        let layer = if number % 2 == 0 { &one } else { &two };
+        let sent = send(layer, &lobby, number).await.position.unwrap();
+        assert_eq!(sent.offset, u64::from(number) + 1);
+        epochs.insert(sent.epoch.as_u64());
+        // What is opened by whoever joins or looks begins nothing either.
+        let _member = member(layer, &group(&format!("g{number}")), 8).await;
+        send(if number % 2 == 0 { &two } else { &one }, &group(&format!("g{number}")), number).await;
+    }
+    assert_eq!(epochs.len(), 1, "it begins one epoch, once");
+    assert_eq!(numbers(&mut mailbox, 13).await, (0..=12).collect::<Vec<_>>());
+    for layer in [&one, &two] {
+        assert_eq!(read(layer, first).await, (None, (1..=12).collect()));
+        assert_eq!(layer.report().counts.gaps, 0);
+    }
+    let past = beside.meta(&lobby).await.into_keys().filter(|field| field.starts_with("p:")).count();
+    assert_eq!(past, 1);
+    let garden = beside.meta(&group("g7")).await;
+    assert_eq!(garden.keys().filter(|field| field.starts_with("p:")).count(), 0);
 }

@@ -188,7 +188,8 @@ impl Tail {
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some((at, oldest)) = self.entries.front() {
             let Kept { messages, bytes, age } = self.bounds.kept;
-            let over = self.entries.len() > messages || self.bytes > bytes || now.duration_since(*at) > age;
+            let held = self.entries.len();
+            let over = held > messages || (self.bytes > bytes && held > 1) || now.duration_since(*at) > age;
             if !over {
                 return;
             }
@@ -399,6 +400,21 @@ mod tests {
         assert!(tail.is_spent(Instant::now()));
         assert_eq!(after(&mut tail, at(3)), Some((None, vec![], false)));
         assert_eq!(after(&mut tail, at(2)), Some((Some(GapReason::Trimmed), vec![], false)));
+    }
+
+    #[test]
+    fn the_last_message_stays_however_large_it_is() {
+        let kept = Kept { bytes: 1_000, ..BOUNDS.kept };
+        let mut tail = Tail::new(TailBounds { kept, ..BOUNDS }, Lineage::of(epoch(1)), 0, Before::Forgotten);
+        for offset in 1..=2 {
+            let message = Message::frame(MessageId::from_u128(offset.into()), vec![0; 2_000]);
+            tail.append(
+                Arc::new(Posted::new("g".parse().unwrap(), message, Some(at(offset)))),
+                0,
+                Instant::now(),
+            );
+        }
+        assert_eq!(offsets(tail.read(Span::Latest, 10, Instant::now())), Some((None, vec![2], false)));
     }
 
     #[test]

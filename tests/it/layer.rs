@@ -18,5 +18,6 @@ mod order;
 mod presence;
 mod reads;
 mod stored;
+mod strangers;
 mod suite;
 mod waiting;

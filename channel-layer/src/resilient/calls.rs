@@ -15,10 +15,14 @@ use crate::{
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// What one opening or one repairing read brings: as much as a stream keeps.
 pub(super) const ENTRIES_MAX: usize = 1_000;
+
+/// Reads under way at the backend, whoever asks. They share its connection with the publishes and the questions whether it
+/// is alive, and one may bring a megabyte; who asks for more waits, or is told that it is unavailable.
+pub(super) const READS_MAX: usize = 4;
 
 type Answer<T> = std::result::Result<T, LinkError>;
 
@@ -45,11 +49,22 @@ pub(super) struct Calls {
     publishing: bool,
     /// A change of subscriptions is among them.
     subscribing: bool,
+    /// Places for reads of the backend; those who ask for history share them.
+    places: Arc<Semaphore>,
+    /// Reads that are among them, with a place or about to get one.
+    reading: usize,
 }
 
 impl Calls {
-    pub(super) fn new(relay: Arc<dyn Relay>) -> Self {
-        Self { relay, open: FuturesUnordered::new(), publishing: false, subscribing: false }
+    pub(super) fn new(relay: Arc<dyn Relay>, places: Arc<Semaphore>) -> Self {
+        Self {
+            relay,
+            open: FuturesUnordered::new(),
+            publishing: false,
+            subscribing: false,
+            places,
+            reading: 0,
+        }
     }
 
     pub(super) fn is_publishing(&self) -> bool {
@@ -60,19 +75,25 @@ impl Calls {
         self.subscribing
     }
 
+    /// Whether there may be a place for a read.
+    pub(super) fn may_read(&self) -> bool {
+        self.reading < READS_MAX
+    }
+
     /// The next answer; `None` when nothing is under way. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Done> {
         let done = self.open.next().await?;
         match done {
             Done::Subscribed(..) | Done::Unsubscribed(_) => self.subscribing = false,
             Done::Opened(..) | Done::Published(_) => self.publishing = false,
-            Done::Connected(_) | Done::Read(..) | Done::Passed | Done::Announced(_) => {}
+            Done::Read(..) => self.reading -= 1,
+            Done::Connected(_) | Done::Passed | Done::Announced(_) => {}
         }
         Some(done)
     }
 
     pub(super) fn drop_all(&mut self) {
-        *self = Self::new(Arc::clone(&self.relay));
+        *self = Self::new(Arc::clone(&self.relay), Arc::clone(&self.places));
     }
 
     fn call(&mut self, call: impl Future<Output = Done> + Send + 'static) {
@@ -112,8 +133,10 @@ impl Calls {
     }
 
     pub(super) fn read(&mut self, group: GroupName, after: Position) {
-        let relay = Arc::clone(&self.relay);
+        self.reading += 1;
+        let (relay, places) = (Arc::clone(&self.relay), Arc::clone(&self.places));
         self.call(async move {
+            let _place = places.acquire().await;
             let read = relay.read(group.clone(), Span::After(after), ENTRIES_MAX).await;
             Done::Read(group, read)
         });

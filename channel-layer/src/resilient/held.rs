@@ -4,7 +4,7 @@ use crate::delivery::Posted;
 use std::{collections::VecDeque, sync::Arc};
 
 /// What a group may hold back while it is being repaired or opened; beyond it the rest is read again.
-const MESSAGES_MAX: usize = 4_096;
+pub(super) const MESSAGES_MAX: usize = 4_096;
 
 /// The same in bytes: more than a history keeps of a group unless it is told to.
 pub(super) const BYTES_MAX: usize = 2 << 20;
@@ -17,13 +17,15 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Holds the next one, if there is room. What does not fit shows as a jump later, and is then read.
-    pub(super) fn hold(&mut self, posted: Arc<Posted>) {
+    /// Holds the next one, if there is room; says whether there was. What does not fit has to be read.
+    pub(super) fn hold(&mut self, posted: Arc<Posted>) -> bool {
         let bytes = self.bytes + posted.body.data().len();
-        if self.arrivals.len() < MESSAGES_MAX && bytes <= BYTES_MAX {
+        let fits = self.arrivals.len() < MESSAGES_MAX && bytes <= BYTES_MAX;
+        if fits {
             self.bytes = bytes;
             self.arrivals.push_back(posted);
         }
+        fits
     }
 
     /// Holds what showed that something before it is missing: it comes first again.

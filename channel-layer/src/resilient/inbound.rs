@@ -1,29 +1,31 @@
 //! What comes in, put in order: a gap is repaired before anything later is handed out.
 //!
 //! Offsets make loss visible. The next offset is handed out; an earlier one was seen; a later one waits until what is
-//! missing has been read from the backend; one of a strange epoch waits until the group has been opened again.
+//! missing has been read from the backend; one of a strange epoch waits until the group has been opened again. What is
+//! still strange or ahead then is no message of this history: whoever may publish could write it, and it is dropped.
 
 use crate::{
     delivery::{Delivery, Posted},
-    history::{Lineage, Page, Recovered},
-    message::MessageId,
+    history::{GapReason, Lineage, Recovered},
     name::GroupName,
     position::Position,
     registry::{
-        Group, Registry,
+        Registry,
         tail::{Tail, TailBounds},
     },
-    resilient::held::Held,
+    resilient::{
+        copy::{Step, begins_with_first, step, take},
+        held::Held,
+    },
 };
 use std::{collections::HashMap, sync::Arc};
-use tokio::time::Instant;
 
 /// What a group needs before it can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     Nothing,
-    /// A read of what came after this position.
-    Read(Position),
+    /// A read of what came after its head.
+    Read,
     /// Another opening: the backend has begun an epoch that this node does not know.
     Open,
 }
@@ -33,7 +35,7 @@ enum Stage {
     /// Not opened and read since the last connect.
     #[default]
     Unsynced,
-    /// A read of what is missing is under way.
+    /// A read of what is missing is under way, or waits for its place.
     Reading,
     Live,
 }
@@ -41,9 +43,13 @@ enum Stage {
 #[derive(Debug, Default)]
 struct Reader {
     stage: Stage,
-    /// Arrivals were lost while it was not in step: once it is, it reads once more.
+    /// Arrivals were lost, and no read that was asked for since has brought them: once it is in step it reads once more.
     doubted: bool,
     held: Held,
+    /// The position that asked for a read or an opening last. One that neither explains is asked about once.
+    suspect: Option<Position>,
+    /// It has been opened on this link, so whatever was published since has come in, or left it in doubt.
+    is_complete: bool,
 }
 
 #[derive(Debug)]
@@ -77,39 +83,66 @@ impl Inbound {
         }
         let reader = self.readers.entry(name.clone()).or_default();
         if reader.stage != Stage::Live {
-            reader.held.hold(posted);
+            // What does not fit might be the last for long, and then nothing would show the jump.
+            reader.doubted |= !reader.held.hold(posted);
             return Need::Nothing;
         }
         let step = self.registry.existing(name, |group| step(group, position, &posted));
-        match step {
-            None | Some(Step::Done) => Need::Nothing,
-            Some(Step::Missing(after)) => {
-                reader.held.hold_first(posted);
-                reader.stage = Stage::Reading;
-                Need::Read(after)
-            }
-            Some(Step::Strange) => {
-                reader.held.hold_first(posted);
-                self.unsync(name);
-                Need::Open
-            }
+        let Some(step @ (Step::Missing | Step::Strange)) = step else { return Need::Nothing };
+        if reader.suspect.replace(position) == Some(position) {
+            self.registry.counters.malformed.add(1);
+            tracing::warn!(
+                event = "layer.position.unknown",
+                group = %name,
+                "dropped a message at a position that the history does not have"
+            );
+            return Need::Nothing;
         }
+        reader.held.hold_first(posted);
+        if let Step::Missing = step {
+            return reader.read();
+        }
+        self.unsync(name);
+        Need::Open
     }
 
     /// Takes the answer of an opening of a group that is subscribed to.
     pub(crate) fn opened(&mut self, name: &GroupName, lineage: &Lineage, recovered: Recovered) -> Need {
         let bounds = self.bounds;
+        let recovered = self.forgive(name, recovered);
+        self.count_gap(&recovered);
         let Ok(more) = self.registry.with(name, |group| {
             group.synced = true;
             take(name, group, Some(lineage), recovered, bounds)
         }) else {
             return Need::Nothing;
         };
+        self.readers.entry(name.clone()).or_default().is_complete = true;
         self.go_on(name, more)
+    }
+
+    /// A group that nobody has written to is soon forgotten by the backend, and begun anew by whoever comes next. A node that
+    /// has heard it all the while has missed nothing: for its members it goes on.
+    fn forgive(&self, name: &GroupName, recovered: Recovered) -> Recovered {
+        let is_complete = self.readers.get(name).is_some_and(|reader| reader.is_complete && !reader.doubted);
+        let was_unwritten = || self.head(name).is_some_and(|head| head.offset == 0);
+        match recovered {
+            Recovered::Gap(GapReason::UnknownEpoch, page)
+                if is_complete && was_unwritten() && begins_with_first(&page) =>
+            {
+                Recovered::All(page)
+            }
+            recovered => recovered,
+        }
+    }
+
+    fn count_gap(&self, recovered: &Recovered) {
+        self.registry.counters.gaps.add(u64::from(matches!(recovered, Recovered::Gap(..))));
     }
 
     /// Takes the answer of a read.
     pub(crate) fn read(&mut self, name: &GroupName, recovered: Recovered) -> Need {
+        self.count_gap(&recovered);
         let epoch = recovered.page().head.epoch;
         if self.head(name).is_some_and(|head| head.epoch != epoch) {
             // Only an opening knows how this node's epoch and that one hang together.
@@ -125,12 +158,9 @@ impl Inbound {
     }
 
     fn go_on(&mut self, name: &GroupName, more: bool) -> Need {
-        let head = self.head(name);
         let reader = self.readers.entry(name.clone()).or_default();
-        let more = more || std::mem::take(&mut reader.doubted);
-        if let (true, Some(head)) = (more, head) {
-            reader.stage = Stage::Reading;
-            return Need::Read(head);
+        if more {
+            return reader.read();
         }
         reader.stage = Stage::Live;
         while let Some(posted) = self.readers.get_mut(name).and_then(|reader| reader.held.take()) {
@@ -139,7 +169,7 @@ impl Inbound {
                 return need;
             }
         }
-        Need::Nothing
+        self.resolve(name)
     }
 
     /// The group has to be opened again before it goes on.
@@ -150,18 +180,23 @@ impl Inbound {
         self.registry.existing(name, |group| group.synced = false);
     }
 
-    /// Arrivals were lost: every group that is in step may lack its last ones.
-    pub(crate) fn doubt(&mut self) -> Vec<(GroupName, Need)> {
-        let mut live = Vec::new();
-        for (name, reader) in &mut self.readers {
-            if reader.stage == Stage::Live {
-                reader.stage = Stage::Reading;
-                live.push(name.clone());
-            } else {
-                reader.doubted = true;
-            }
+    /// Arrivals were lost: every group may lack its last ones. Gives those that were not in doubt before; a group goes on
+    /// meanwhile, for what it lacks shows with what comes next.
+    pub(crate) fn doubt(&mut self) -> Vec<GroupName> {
+        let trusted = self.readers.iter_mut().filter(|(_, reader)| !reader.doubted);
+        let doubted = trusted.map(|(name, reader)| {
+            reader.doubted = true;
+            name.clone()
+        });
+        doubted.collect()
+    }
+
+    /// What a group needs that was in doubt: nothing, if it has been read since, or will be once it is in step.
+    pub(crate) fn resolve(&mut self, name: &GroupName) -> Need {
+        match self.readers.get_mut(name) {
+            Some(reader) if reader.doubted && reader.stage == Stage::Live => reader.read(),
+            _ => Need::Nothing,
         }
-        live.into_iter().filter_map(|name| self.head(&name).map(|head| (name, Need::Read(head)))).collect()
     }
 
     /// The link is lost: no group is in step until it has been opened again.
@@ -177,100 +212,12 @@ impl Inbound {
     }
 }
 
-enum Step {
-    Done,
-    /// Something between this position and the message is missing.
-    Missing(Position),
-    /// The message's epoch is none that this node knows.
-    Strange,
-}
-
-fn step(group: &mut Group, position: Position, posted: &Arc<Posted>) -> Step {
-    let Some(tail) = &mut group.tail else { return Step::Strange };
-    let head = tail.head();
-    if position.epoch != head.epoch {
-        return match tail.lineage().resume(position, head.offset) {
-            Ok(_) => Step::Done,
-            Err(_) => Step::Strange,
-        };
-    }
-    if position.offset <= head.offset {
-        return Step::Done;
-    }
-    if position.offset > head.offset + 1 {
-        return Step::Missing(head);
-    }
-    post(group, Arc::clone(posted));
-    Step::Done
-}
-
-/// Hands out a message of the history, or only its position to those who have it already.
-fn post(group: &mut Group, posted: Arc<Posted>) {
-    let (Some(tail), Some(position)) = (&mut group.tail, posted.position) else { return };
-    if position.offset <= tail.head().offset {
-        // A read was overtaken: by an opening, or by another read.
-        return;
-    }
-    if tail.find(posted.sent_as()).is_some() {
-        tail.pass(position.offset);
-        group.fan_out(&Delivery::Placed { group: posted.group.clone(), id: posted.id, position });
-    } else {
-        // The backend has the digests; this copy need not.
-        group.post(posted, 0, Instant::now());
-    }
-}
-
-/// Takes members past offsets whose messages were amended since and stand further on: what is live has no holes.
-fn pass_over(group: &Group, next: &Posted) {
-    let (Some(tail), Some(next_at)) = (&group.tail, next.position) else { return };
-    for position in next_at.missing_after(tail.head()) {
-        group.fan_out(&Delivery::Placed { group: next.group.clone(), id: MessageId::REPLACED, position });
-    }
-}
-
-/// Brings the copy up to what was read; says whether there is more to read.
-fn take(
-    name: &GroupName,
-    group: &mut Group,
-    lineage: Option<&Lineage>,
-    recovered: Recovered,
-    bounds: TailBounds,
-) -> bool {
-    match (&mut group.tail, recovered) {
-        (Some(tail), Recovered::All(page)) => {
-            if let Some(lineage) = lineage {
-                tail.set_lineage(lineage.clone());
-            }
-            let Page { messages, head, more } = page;
-            for message in messages {
-                pass_over(group, &message);
-                post(group, message);
-            }
-            if let (Some(tail), false) = (&mut group.tail, more) {
-                // What the history dropped from its end is no loss.
-                tail.pass(head.offset);
-            }
-            more
-        }
-        (None, recovered) => {
-            // All that is retained counts as seen: members of this node begin here.
-            let page = recovered.page();
-            let lineage = lineage.cloned().unwrap_or_else(|| Lineage::of(page.head.epoch));
-            group.tail = Some(Tail::of_page(bounds, lineage, page));
-            false
-        }
-        (Some(tail), Recovered::Gap(reason, page)) => {
-            tracing::warn!(
-                event = "layer.resync",
-                group = %name,
-                reason = reason.as_str(),
-                "what this node held is not what the history holds"
-            );
-            let lineage = lineage.unwrap_or_else(|| tail.lineage()).clone();
-            group.tail = Some(Tail::of_page(bounds, lineage, &page));
-            group.fan_out(&Delivery::Resync { group: name.clone(), reason, page });
-            false
-        }
+impl Reader {
+    /// A read that is asked for now brings whatever was lost before.
+    fn read(&mut self) -> Need {
+        self.doubted = false;
+        self.stage = Stage::Reading;
+        Need::Read
     }
 }
 
@@ -279,10 +226,11 @@ mod tests {
     use super::*;
     use crate::{
         bounds::Bounds,
+        history::Page,
         mailbox::{Mailbox, Received},
         message::{Message, MessageId},
         position::Epoch,
-        resilient::held::BYTES_MAX,
+        resilient::held::{BYTES_MAX, MESSAGES_MAX},
     };
 
     fn at(epoch: u64, offset: u64) -> Position {
@@ -300,6 +248,10 @@ mod tests {
         Recovered::All(Page { messages, head, more: false })
     }
 
+    fn nothing_after(head: Position) -> Recovered {
+        Recovered::All(Page { messages: Vec::new(), head, more: false })
+    }
+
     fn name() -> GroupName {
         "g".parse().unwrap()
     }
@@ -307,7 +259,7 @@ mod tests {
     /// A group at offset 10 of epoch 1, with a member.
     fn live() -> (Inbound, Mailbox) {
         let registry = Registry::new(1 << 20);
-        let mailbox = registry.new_channel(64);
+        let mailbox = registry.new_channel(2 * MESSAGES_MAX);
         registry.add(&name(), mailbox.channel()).unwrap();
         let mut inbound = Inbound::new(registry, TailBounds::of_copy(&Bounds::default()));
         let lineage = Lineage::of(at(1, 10).epoch);
@@ -326,7 +278,7 @@ mod tests {
     #[test]
     fn what_a_jump_left_out_comes_before_what_showed_it() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(posted(1, 13)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 13)), Need::Read);
         assert_eq!(inbound.accept(posted(1, 14)), Need::Nothing);
         assert!(delivered(&mut mailbox).is_empty());
         assert_eq!(inbound.read(&name(), page(1, 11..=13)), Need::Nothing);
@@ -340,14 +292,14 @@ mod tests {
             let message = Message::frame(MessageId::from_u128(offset.into()), vec![b' '; 600 << 10]);
             Arc::new(Posted::new(name(), message, Some(at(1, offset))))
         };
-        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read);
         for offset in 13..=20 {
             assert_eq!(inbound.accept(large(offset)), Need::Nothing);
         }
         assert!(inbound.readers[&name()].held.bytes <= BYTES_MAX);
         assert_eq!(inbound.accept(posted(1, 21)), Need::Nothing);
         // Three were held and a small one after a jump, before which what is missing is read.
-        assert_eq!(inbound.read(&name(), page(1, 11..=11)), Need::Read(at(1, 15)));
+        assert_eq!(inbound.read(&name(), page(1, 11..=11)), Need::Read);
         assert_eq!(inbound.read(&name(), page(1, 16..=20)), Need::Nothing);
         assert_eq!(delivered(&mut mailbox), (11..=21).collect::<Vec<_>>());
         assert_eq!(inbound.readers[&name()].held.bytes, 0);
@@ -356,7 +308,7 @@ mod tests {
     #[test]
     fn members_are_taken_past_what_was_amended_while_nobody_heard() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(posted(1, 14)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 14)), Need::Read);
         let Recovered::All(mut read) = page(1, 11..=13) else { unreachable!() };
         read.messages.remove(1);
         assert_eq!(inbound.read(&name(), Recovered::All(read)), Need::Nothing);
@@ -374,7 +326,7 @@ mod tests {
     #[test]
     fn a_read_that_was_overtaken_brings_nothing_twice_and_moves_nothing_back() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read);
         let lineage = Lineage::of(at(1, 10).epoch);
         assert_eq!(inbound.opened(&name(), &lineage, page(1, 11..=13)), Need::Nothing);
         assert_eq!(inbound.read(&name(), page(1, 11..=12)), Need::Nothing);
@@ -385,9 +337,10 @@ mod tests {
     #[test]
     fn what_was_lost_while_a_read_was_under_way_is_read_once_more() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
-        assert!(inbound.doubt().is_empty(), "it is being read");
-        assert_eq!(inbound.read(&name(), page(1, 11..=12)), Need::Read(at(1, 12)));
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read);
+        assert_eq!(inbound.doubt(), [name()]);
+        assert_eq!(inbound.resolve(&name()), Need::Nothing, "it is being read");
+        assert_eq!(inbound.read(&name(), page(1, 11..=12)), Need::Read);
         assert_eq!(inbound.read(&name(), page(1, 13..=13)), Need::Nothing);
         assert_eq!(delivered(&mut mailbox), [11, 12, 13]);
     }
@@ -395,7 +348,7 @@ mod tests {
     #[test]
     fn a_read_from_an_epoch_that_this_node_does_not_know_asks_for_an_opening() {
         let (mut inbound, mut mailbox) = live();
-        assert_eq!(inbound.accept(posted(1, 12)), Need::Read(at(1, 10)));
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read);
         assert_eq!(inbound.read(&name(), page(2, 11..=12)), Need::Open);
         assert!(delivered(&mut mailbox).is_empty());
     }
@@ -409,5 +362,87 @@ mod tests {
         assert_eq!(inbound.accept(posted(1, 11)), Need::Nothing);
         assert_eq!(inbound.read(&name(), page(1, 11..=11)), Need::Nothing);
         assert!(inbound.readers.is_empty());
+    }
+    #[test]
+    fn what_no_read_and_no_opening_explains_is_asked_about_once_and_dropped() {
+        let (mut inbound, mut mailbox) = live();
+        let lineage = Lineage::of(at(1, 10).epoch);
+        assert_eq!(inbound.accept(posted(1, 1_000)), Need::Read);
+        assert_eq!(inbound.accept(posted(1, 11)), Need::Nothing);
+        assert_eq!(
+            inbound.read(&name(), page(1, 11..=11)),
+            Need::Nothing,
+            "it is not ahead of a message, but of none"
+        );
+        assert_eq!(inbound.accept(posted(9, 12)), Need::Open);
+        assert_eq!(inbound.accept(posted(9, 13)), Need::Nothing);
+        assert_eq!(
+            inbound.opened(&name(), &lineage, page(1, 12..=12)),
+            Need::Open,
+            "the other one was not asked about"
+        );
+        assert_eq!(inbound.opened(&name(), &lineage, nothing_after(at(1, 12))), Need::Nothing);
+        assert_eq!(inbound.accept(posted(1, 13)), Need::Nothing);
+        assert_eq!(delivered(&mut mailbox), [11, 12, 13]);
+        assert_eq!(inbound.registry.counters.read().malformed, 3);
+    }
+
+    #[test]
+    fn what_did_not_fit_while_a_group_was_read_is_read_though_nothing_follows() {
+        let (mut inbound, mut mailbox) = live();
+        assert_eq!(inbound.accept(posted(1, 12)), Need::Read);
+        let last = 12 + MESSAGES_MAX as u64;
+        for offset in 13..=last {
+            assert_eq!(inbound.accept(posted(1, offset)), Need::Nothing);
+        }
+        assert_eq!(inbound.read(&name(), page(1, 11..=12)), Need::Read, "the last one did not fit");
+        assert_eq!(inbound.read(&name(), page(1, last..=last)), Need::Nothing);
+        assert_eq!(inbound.head(&name()), Some(at(1, last)));
+        assert_eq!(delivered(&mut mailbox).last(), Some(&last));
+    }
+
+    #[test]
+    fn a_group_in_doubt_goes_on_and_is_read_once() {
+        let (mut inbound, mut mailbox) = live();
+        assert_eq!(inbound.doubt(), [name()]);
+        assert!(inbound.doubt().is_empty(), "it has its place already");
+        assert_eq!(inbound.accept(posted(1, 11)), Need::Nothing);
+        assert_eq!(delivered(&mut mailbox), [11]);
+        assert_eq!(inbound.resolve(&name()), Need::Read);
+        assert_eq!(inbound.read(&name(), page(1, 12..=12)), Need::Nothing);
+        assert_eq!(inbound.resolve(&name()), Need::Nothing);
+        inbound.doubt();
+        assert_eq!(inbound.accept(posted(1, 14)), Need::Read);
+        assert_eq!(inbound.resolve(&name()), Need::Nothing, "what the jump asked for brings it");
+    }
+    #[test]
+    fn a_group_that_nobody_had_written_to_goes_on_when_it_is_begun_anew() {
+        let gap = |epoch| {
+            let Recovered::All(page) = page(epoch, 1..=2) else { unreachable!() };
+            Recovered::Gap(GapReason::UnknownEpoch, page)
+        };
+        let unwritten = || {
+            let registry = Registry::new(1 << 20);
+            let mailbox = registry.new_channel(64);
+            registry.add(&name(), mailbox.channel()).unwrap();
+            let mut inbound = Inbound::new(registry, TailBounds::of_copy(&Bounds::default()));
+            inbound.opened(&name(), &Lineage::of(at(1, 0).epoch), nothing_after(at(1, 0)));
+            (inbound, mailbox)
+        };
+        let (mut inbound, mut mailbox) = unwritten();
+        assert_eq!(inbound.accept(posted(2, 1)), Need::Open);
+        assert_eq!(inbound.opened(&name(), &Lineage::of(at(2, 0).epoch), gap(2)), Need::Nothing);
+        assert_eq!(delivered(&mut mailbox), [1, 2]);
+        assert_eq!(inbound.head(&name()), Some(at(2, 2)));
+
+        // Who was away, or lost arrivals, may have missed the first of another epoch.
+        let losses: [fn(&mut Inbound); 2] = [Inbound::lose, |inbound| drop(inbound.doubt())];
+        for lose in losses {
+            let (mut inbound, mut mailbox) = unwritten();
+            lose(&mut inbound);
+            inbound.opened(&name(), &Lineage::of(at(2, 0).epoch), gap(2));
+            let told = mailbox.try_recv();
+            assert!(matches!(told, Some(Received::Delivery(Delivery::Resync { .. }))), "{told:?}");
+        }
     }
 }

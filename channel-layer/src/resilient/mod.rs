@@ -5,13 +5,16 @@
 
 mod backoff;
 mod calls;
+mod copy;
 mod held;
 mod inbound;
+mod openings;
 mod owner;
 mod presence;
 mod presenter;
 mod publisher;
 mod reads;
+mod repairs;
 mod room;
 mod rows;
 mod subscriptions;
@@ -34,6 +37,7 @@ use crate::{
     report::{Census, Report},
     state::{Health, LayerState, Mode},
 };
+use calls::{Calls, READS_MAX};
 use futures_util::{FutureExt, future::ready};
 use owner::{Command, Owner};
 use presence::{SharedPresence, presence};
@@ -53,10 +57,6 @@ use tokio_util::{
 
 /// Calls that wait for the owner, which does no more than put each in its queue.
 const COMMANDS_MAX: usize = 16_384;
-
-/// Reads under way at the backend. They share its connection with the publishes and the questions whether it is alive, and
-/// one may bring a megabyte; who asks for more waits, or is told that it is unavailable.
-const READS_MAX: usize = 4;
 
 /// A [`ChannelLayer`] over any [`Relay`].
 #[derive(Debug)]
@@ -112,17 +112,16 @@ impl ResilientLayer {
         let (table, farewell) =
             (Arc::new(Table::among_others(registry.node(), rules)), CancellationToken::new());
         let copies = TailBounds::of_copy(&bounds);
-        let owner =
-            Owner::new(Arc::clone(&relay), Arc::clone(&registry), copies, Arc::clone(&table), state, seen);
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        let calls = Calls::new(Arc::clone(&relay), Arc::clone(&reads));
+        let owner = Owner::new(calls, Arc::clone(&registry), copies, Arc::clone(&table), state, seen);
         tasks.spawn(owner.run(queue, stop.clone(), farewell.clone(), deadline));
         let (presence, presenter) =
             presence(Arc::clone(&relay), table, Arc::clone(&registry), status.clone(), deadline);
         let presence_stop = stop.child_token();
         tasks.spawn(presenter.run(presence_stop.clone(), farewell));
         let presence = (Arc::new(presence), presence_stop.drop_guard());
-        let reads = Arc::new(Semaphore::new(READS_MAX));
-        let runtime = Handle::current();
-        let room = Room::new();
+        let (runtime, room) = (Handle::current(), Room::new());
         Self {
             registry,
             relay,

@@ -1,30 +1,31 @@
 //! The one owner of a layer's order: a task that has the publisher, the subscriptions and what comes in.
 //!
-//! So nothing here needs a lock. It connects, for ever; subscribes to every group with members, confirmed; opens them all
-//! in one round trip; and then says `healthy`. Whatever goes wrong with the relay ends its link and begins that again.
+//! So nothing here needs a lock. It connects, for ever; subscribes to every group with members, confirmed; opens them all,
+//! some at a time; and then says `healthy`. Whatever goes wrong with the relay ends its link and begins that again.
 //! Without a link the state is `connecting`: sends that wait, and those without a verdict, are `Unavailable`.
 
 use crate::{
     error::{Error, Result},
-    history::Recovered,
     message::Message,
     name::{ChannelName, GroupName},
     position::Epoch,
     presence::table::Table,
     registry::{Registry, tail::TailBounds},
-    relay::{Incoming, Link, LinkError, Opened, Opening, Relay, Verdict},
+    relay::{Incoming, Link, LinkError, Opened, Opening, Verdict},
     report::Census,
     resilient::{
         backoff::Backoff,
         calls::{Calls, Done, ENTRIES_MAX},
         inbound::{Inbound, Need},
+        openings::Openings,
         publisher::{Pending, Publisher},
+        repairs::Repairs,
         room::Taken,
         subscriptions::{Join, Subscriptions},
     },
     state::{Health, LayerState},
 };
-use std::{collections::BTreeSet, future, sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -67,6 +68,13 @@ enum Event {
     Tick,
 }
 
+/// What was started last of the two that are never under way together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Opening,
+    Batch,
+}
+
 pub(super) struct Owner {
     registry: Arc<Registry>,
     publisher: Publisher,
@@ -78,10 +86,12 @@ pub(super) struct Owner {
     /// Who shares the groups; empty without a link.
     census: watch::Sender<Census>,
     calls: Calls,
-    /// Groups to be opened before their publishes, or their members, can go on.
-    unopened: BTreeSet<GroupName>,
-    /// Readers that wait for an opening.
-    opens: Vec<(GroupName, oneshot::Sender<()>)>,
+    /// Groups to be opened before their publishes, their readers, or their members can go on.
+    openings: Openings,
+    /// Whether an opening was started last, or a batch: they take turns.
+    last: Last,
+    /// Groups to be read.
+    repairs: Repairs,
     generation: u64,
     link: Option<Link>,
     linked_at: Option<Instant>,
@@ -98,7 +108,7 @@ pub(super) struct Owner {
 
 impl Owner {
     pub(super) fn new(
-        relay: Arc<dyn Relay>,
+        calls: Calls,
         registry: Arc<Registry>,
         copies: TailBounds,
         presence: Arc<Table>,
@@ -106,7 +116,7 @@ impl Owner {
         census: watch::Sender<Census>,
     ) -> Self {
         Self {
-            calls: Calls::new(relay),
+            calls,
             publisher: Publisher::default(),
             subscriptions: Subscriptions::default(),
             inbound: Inbound::new(Arc::clone(&registry), copies),
@@ -114,8 +124,9 @@ impl Owner {
             presence,
             state,
             census,
-            unopened: BTreeSet::new(),
-            opens: Vec::new(),
+            openings: Openings::default(),
+            last: Last::Batch,
+            repairs: Repairs::default(),
             generation: 0,
             link: None,
             linked_at: None,
@@ -208,7 +219,7 @@ impl Owner {
                 // Heard or not, without its history in step there is nothing to be a member of.
                 let synced = self.registry.existing(&group, |group| group.synced).unwrap_or(false);
                 if self.subscriptions.join(group.clone(), answer, synced) == Join::NeedsOpening {
-                    self.unopened.insert(group);
+                    self.openings.want(group);
                 }
             }
             Command::Send(to, message, answer, room) => {
@@ -218,12 +229,7 @@ impl Owner {
                     let _gone = answer.send(Err(Error::Unavailable));
                 }
             }
-            Command::Open(group, answer) => {
-                // Those who stopped waiting ask again, and would pile up during an outage.
-                self.opens.retain(|(_, answer)| !answer.is_closed());
-                self.opens.push((group.clone(), answer));
-                self.unopened.insert(group);
-            }
+            Command::Open(group, answer) => self.openings.want_for(group, answer),
         }
     }
 
@@ -239,7 +245,7 @@ impl Owner {
                     self.need(group, need);
                 }
                 Incoming::Presence { group, change } => self.presence.hear(&group, change, Instant::now()),
-                Incoming::Dropped => self.read_everything(),
+                Incoming::Dropped => self.doubt_everything(),
                 Incoming::Malformed => self.registry.counters.malformed.add(1),
                 // The mailbox may be gone; its sender was promised nothing.
                 Incoming::Direct { to, message } => drop(self.registry.deliver(to, message)),
@@ -252,26 +258,17 @@ impl Owner {
     }
 
     /// Some arrivals are gone, and nobody knows of which groups.
-    fn read_everything(&mut self) {
+    fn doubt_everything(&mut self) {
         self.registry.counters.arrivals_dropped.add(1);
         tracing::warn!(event = "layer.arrivals_dropped", "reading what may have been missed");
-        for (group, need) in self.inbound.doubt() {
-            self.need(group, need);
-        }
-    }
-
-    fn count_gap(&self, recovered: &Recovered) {
-        self.registry.counters.gaps.add(u64::from(matches!(recovered, Recovered::Gap(..))));
+        self.repairs.doubt(self.inbound.doubt());
     }
 
     fn need(&mut self, group: GroupName, need: Need) {
         match need {
             Need::Nothing => {}
-            Need::Open => drop(self.unopened.insert(group)),
-            Need::Read(after) => {
-                self.registry.counters.repairs.add(1);
-                self.calls.read(group, after);
-            }
+            Need::Open => self.openings.want(group),
+            Need::Read => self.repairs.want(group),
         }
     }
 
@@ -288,8 +285,7 @@ impl Owner {
             Done::Passed | Done::Unsubscribed(Ok(())) => return,
             Done::Subscribed(groups, Ok(())) => {
                 for group in groups {
-                    self.subscriptions.confirmed(&group);
-                    self.unopened.insert(group);
+                    self.confirmed(group);
                 }
                 return;
             }
@@ -300,21 +296,19 @@ impl Owner {
                 };
                 self.registry.counters.sent_cluster.add(verdicts.iter().filter(is_acked).count() as u64);
                 let settled = self.publisher.settle(verdicts);
-                self.unopened.extend(settled.reopen);
+                settled.reopen.into_iter().for_each(|group| self.openings.want(group));
                 match settled.refused {
                     Some(why) => why,
                     None => return,
                 }
             }
             Done::Read(group, Ok(recovered)) => {
-                self.count_gap(&recovered);
                 let need = self.inbound.read(&group, recovered);
                 return self.need(group, need);
             }
             Done::Read(group, Err(LinkError::Unopened)) => {
                 self.inbound.unsync(&group);
-                self.unopened.insert(group);
-                return;
+                return self.openings.want(group);
             }
             Done::Subscribed(_, Err(why))
             | Done::Unsubscribed(Err(why))
@@ -329,6 +323,7 @@ impl Owner {
         self.registry.counters.connects.add(1);
         self.link = Some(link);
         self.linked_at = Some(Instant::now());
+        self.subscriptions.connect();
         self.calls.announce(self.registry.node());
     }
 
@@ -343,8 +338,8 @@ impl Owner {
         }
         self.link = None;
         self.calls.drop_all();
-        self.unopened.clear();
-        self.opens.clear();
+        self.openings.lose();
+        self.repairs.lose();
         self.publisher.lose();
         self.subscriptions.lose();
         self.inbound.lose();
@@ -353,18 +348,24 @@ impl Owner {
         self.retry();
     }
 
+    /// The group is heard; its answer serves as the read once it has been opened.
+    fn confirmed(&mut self, group: GroupName) {
+        let is_awaited = self.subscriptions.confirmed(&group)
+            || self.publisher.awaits(&group)
+            || self.openings.has_readers(&group);
+        if is_awaited { self.openings.want(group) } else { self.openings.list(group) }
+    }
+
     fn opened(&mut self, generation: u64, groups: Vec<GroupName>, opened: Vec<Opened>) {
+        self.openings.answered(Instant::now());
         for (group, Opened { lineage, recovered }) in groups.into_iter().zip(opened) {
             self.publisher.opened(&group, generation, recovered.page().head, Instant::now());
             if self.subscriptions.is_heard(&group) {
-                self.count_gap(&recovered);
                 let need = self.inbound.opened(&group, &lineage, recovered);
                 self.need(group.clone(), need);
                 self.subscriptions.opened(&group);
             }
-            for (_, answer) in self.opens.extract_if(.., |(opened, _)| *opened == group) {
-                let _gone = answer.send(());
-            }
+            self.openings.opened(&group);
         }
     }
 
@@ -381,7 +382,11 @@ impl Owner {
         }
         let (registry, inbound) = (&self.registry, &mut self.inbound);
         let has_members = |group: &GroupName| registry.tend(group, now);
-        let left = self.subscriptions.leave(now, has_members, |group| registry.remove_if_empty(group));
+        let (publisher, openings) = (&self.publisher, &self.openings);
+        // Whoever waits for a group that is not heard yet would wait in vain if it never were.
+        let is_awaited = |group: &GroupName| publisher.awaits(group) || openings.has_readers(group);
+        let release = |group: &GroupName| !is_awaited(group) && registry.remove_if_empty(group);
+        let left = self.subscriptions.leave(now, has_members, release);
         for group in &left {
             inbound.forget(group);
         }
@@ -390,7 +395,7 @@ impl Owner {
         }
     }
 
-    /// Starts what can be started: one change of subscriptions, one opening or batch.
+    /// Starts what can be started: one change of subscriptions, one opening or batch, some reads.
     fn pump(&mut self) {
         if self.link.is_none() {
             return;
@@ -402,33 +407,43 @@ impl Owner {
             }
         }
         if !self.calls.is_publishing() {
-            self.open_or_publish();
+            // Neither waits for all of the other. A batch may find groups to be opened first.
+            let _started = (self.last == Last::Opening && self.publish())
+                || self.open()
+                || self.publish()
+                || self.open();
         }
+        while self.calls.may_read() && self.read() {}
         if self.state.borrow().health == Health::Connecting && self.subscriptions.is_settled() {
             self.enter(Health::Healthy, None);
         }
     }
 
-    fn open_or_publish(&mut self) {
+    /// Starts a batch, if there is one that may leave.
+    fn publish(&mut self) -> bool {
+        if self.batch_at.is_some() {
+            return false;
+        }
+        let now = Instant::now();
+        let (inbound, openings) = (&self.inbound, &mut self.openings);
+        let want = |group| openings.want(group);
+        let batch = self.publisher.next_batch(now, |group| inbound.head(group), want);
+        if batch.is_empty() {
+            return false;
+        }
+        self.batch_at = Some(now + BATCH_EVERY);
+        self.last = Last::Batch;
+        self.calls.publish(batch);
+        true
+    }
+
+    /// Starts an opening, if there are groups for one.
+    fn open(&mut self) -> bool {
         // A group that is being subscribed to is opened once that is confirmed: then its answer serves as the read.
-        let groups: Vec<GroupName> = {
-            let subscriptions = &self.subscriptions;
-            self.unopened.extract_if(.., |group| !subscriptions.is_pending(group)).collect()
-        };
+        let subscriptions = &self.subscriptions;
+        let groups = self.openings.next(Instant::now(), |group| subscriptions.is_pending(group));
         if groups.is_empty() {
-            if self.batch_at.is_some() {
-                return;
-            }
-            let now = Instant::now();
-            let (inbound, unopened) = (&self.inbound, &mut self.unopened);
-            let batch = self.publisher.next_batch(now, |group| inbound.head(group), unopened);
-            if !batch.is_empty() {
-                self.batch_at = Some(now + BATCH_EVERY);
-                self.calls.publish(batch);
-            } else if self.unopened.iter().any(|group| !self.subscriptions.is_pending(group)) {
-                self.open_or_publish();
-            }
-            return;
+            return false;
         }
         self.generation += 1;
         let generation = self.generation;
@@ -439,7 +454,20 @@ impl Owner {
             known: self.inbound.head(group),
             entries_max: ENTRIES_MAX,
         };
+        self.last = Last::Opening;
         self.calls.open(generation, groups.iter().map(opening).collect(), groups);
+        true
+    }
+
+    /// Starts a read, if a group needs one.
+    fn read(&mut self) -> bool {
+        let Some(group) = self.repairs.next(&mut self.inbound) else { return false };
+        // A group without a head was left meanwhile.
+        if let Some(head) = self.inbound.head(&group) {
+            self.registry.counters.repairs.add(1);
+            self.calls.read(group, head);
+        }
+        true
     }
 
     /// Counts the time since it was last counted, if it was spent without the others.

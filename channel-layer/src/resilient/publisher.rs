@@ -29,6 +29,9 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Messages that wait for their batch or their group. How many bytes they may have is decided before they come here.
 const QUEUE_MAX: usize = 10_000;
 
+/// Between two looks through a full queue for what nobody waits for any more: not at each message that is refused.
+const EXPIRE_EVERY: Duration = Duration::from_millis(10);
+
 /// How long a chain is kept without a publish.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -66,6 +69,10 @@ struct Open {
 pub(crate) struct Publisher {
     queue: VecDeque<Pending>,
     waiting: HashMap<GroupName, VecDeque<Pending>>,
+    /// How many are in `queue` and in `waiting`.
+    pending: usize,
+    /// When a full queue was last looked through.
+    expired: Option<Instant>,
     open: HashMap<GroupName, Open>,
     in_flight: Vec<Pending>,
 }
@@ -81,33 +88,36 @@ pub(crate) struct Settled {
 
 impl Publisher {
     pub(crate) fn push(&mut self, pending: Pending, now: Instant) {
-        if self.pending() >= QUEUE_MAX {
+        let may_expire = self.expired.is_none_or(|at| now.duration_since(at) >= EXPIRE_EVERY);
+        if self.pending >= QUEUE_MAX && may_expire {
             self.expire(now);
         }
-        if self.pending() >= QUEUE_MAX {
+        if self.pending >= QUEUE_MAX {
             pending.answer(Err(Error::Overloaded));
         } else {
+            self.pending += 1;
             self.queue.push_back(pending);
         }
     }
 
-    /// How many have no verdict and are not in flight.
-    fn pending(&self) -> usize {
-        self.queue.len() + self.waiting.values().map(VecDeque::len).sum::<usize>()
+    /// Whether messages of a group wait for it to be opened.
+    pub(crate) fn awaits(&self, group: &GroupName) -> bool {
+        self.waiting.contains_key(group)
     }
 
-    /// The next batch, which is then in flight. `head` is where this node's copy of a group ends. Groups that have
-    /// to be opened first are added to `unopened`.
+    /// The next batch, which is then in flight. `head` is where this node's copy of a group ends. `unopened` is
+    /// given the groups that have to be opened first.
     pub(crate) fn next_batch(
         &mut self,
         now: Instant,
         head: impl Fn(&GroupName) -> Option<Position>,
-        unopened: &mut impl Extend<GroupName>,
+        mut unopened: impl FnMut(GroupName),
     ) -> Vec<Outgoing> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
             let Some(pending) = self.queue.pop_front() else { break };
             if pending.deadline <= now {
+                self.pending -= 1;
                 pending.answer(Err(Error::Unavailable));
                 continue;
             }
@@ -115,7 +125,7 @@ impl Publisher {
             let mut message = pending.message.clone();
             let place = match (retention, self.open.get_mut(&group)) {
                 (Retention::Kept, None) => {
-                    unopened.extend([group.clone()]);
+                    unopened(group.clone());
                     self.waiting.entry(group).or_default().push_back(pending);
                     continue;
                 }
@@ -131,6 +141,7 @@ impl Publisher {
             };
             bytes += message.body.data().len();
             batch.push(Outgoing { group, message, place });
+            self.pending -= 1;
             self.in_flight.push(pending);
         }
         batch
@@ -167,6 +178,7 @@ impl Publisher {
                 Ok(Verdict::Stale | Verdict::Fenced | Verdict::Undecided) => {
                     self.open.remove(&pending.group);
                     settled.reopen.push(pending.group.clone());
+                    self.pending += 1;
                     self.waiting.entry(pending.group.clone()).or_default().push_back(pending);
                 }
                 Err(refused) => {
@@ -181,6 +193,7 @@ impl Publisher {
     /// The link is lost: what has no verdict has an unknown outcome.
     pub(crate) fn lose(&mut self) {
         self.open.clear();
+        self.pending = 0;
         let waiting = self.waiting.drain().flat_map(|(_, waiting)| waiting);
         for pending in self.in_flight.drain(..).chain(waiting).chain(self.queue.drain(..)) {
             pending.answer(Err(Error::Unavailable));
@@ -189,8 +202,10 @@ impl Publisher {
 
     /// Gives up what nobody waits for any more, and chains that nobody uses.
     pub(crate) fn expire(&mut self, now: Instant) {
+        self.expired = Some(now);
         for queue in self.waiting.values_mut().chain([&mut self.queue]) {
             while let Some(late) = queue.pop_front_if(|pending| pending.deadline <= now) {
+                self.pending -= 1;
                 late.answer(Err(Error::Unavailable));
             }
         }
@@ -249,10 +264,19 @@ mod tests {
             let pending = Pending { group, message, retention, deadline, answer, _room: room };
             self.publisher.push(pending, Instant::now());
             self.answers.push(answered);
+            self.check();
+        }
+
+        /// What is counted is what is there.
+        fn check(&self) {
+            let Publisher { queue, waiting, pending, .. } = &self.publisher;
+            assert_eq!(*pending, queue.len() + waiting.values().map(VecDeque::len).sum::<usize>());
         }
 
         fn batch(&mut self) -> Vec<(String, u128, u64)> {
-            let batch = self.publisher.next_batch(Instant::now(), |_| None, &mut self.unopened);
+            let unopened = |group| self.unopened.push(group);
+            let batch = self.publisher.next_batch(Instant::now(), |_| None, unopened);
+            self.check();
             batch
                 .iter()
                 .map(|out| (out.group.to_string(), out.message.id.as_u128(), out.place.unwrap().1.seq))
@@ -368,6 +392,6 @@ mod tests {
         bench.push("closed", 0);
         assert_eq!(bench.answered(0), Some(Err(Error::Unavailable)));
         assert_eq!(bench.answered(QUEUE_MAX + 1), None, "there is room again");
-        assert_eq!(bench.publisher.pending(), 1);
+        assert_eq!(bench.publisher.pending, 1);
     }
 }

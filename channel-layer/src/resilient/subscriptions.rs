@@ -1,11 +1,17 @@
 //! Which groups this node hears: confirmed before a join is answered, left late (pure but for the answers).
 
 use crate::name::GroupName;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use tokio::{sync::oneshot, time::Instant};
 
 /// How long after its last member a group is still heard: a reload of a page costs the backend nothing.
 const LINGER: Duration = Duration::from_secs(30);
+
+/// Groups that are subscribed to in one round trip.
+const TOGETHER_MAX: usize = 1_024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -36,8 +42,11 @@ pub(crate) enum Join {
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     groups: HashMap<GroupName, Subscription>,
-    /// Groups that became [`Stage::Wanted`]: nobody looks through all of them for each message.
+    /// Groups that became [`Stage::Wanted`], the next one last: nobody looks through all of them for each message.
     wanted: Vec<GroupName>,
+    /// Groups that were there when the link was made, and are not open yet; those that come later are waited for by nobody
+    /// but who joins them.
+    unsettled: HashSet<GroupName>,
 }
 
 impl Subscriptions {
@@ -64,9 +73,9 @@ impl Subscriptions {
         Join::Taken
     }
 
-    /// The groups to subscribe to now; they count as being subscribed to.
+    /// The groups to subscribe to now, in one round trip; they count as being subscribed to.
     pub(crate) fn wanted(&mut self) -> Vec<GroupName> {
-        let mut wanted = std::mem::take(&mut self.wanted);
+        let mut wanted = self.wanted.split_off(self.wanted.len().saturating_sub(TOGETHER_MAX));
         // Some were left meanwhile, and perhaps wanted again.
         wanted.retain(|group| match self.groups.get_mut(group) {
             Some(subscription) if subscription.stage == Stage::Wanted => {
@@ -78,13 +87,16 @@ impl Subscriptions {
         wanted
     }
 
-    pub(crate) fn confirmed(&mut self, group: &GroupName) {
+    /// The group is heard. Says whether a join waits for it to be opened.
+    pub(crate) fn confirmed(&mut self, group: &GroupName) -> bool {
         self.set(group, Stage::Confirmed);
+        self.groups.get(group).is_some_and(|subscription| !subscription.joins.is_empty())
     }
 
     /// The group is open and read: its joins are answered.
     pub(crate) fn opened(&mut self, group: &GroupName) {
         self.set(group, Stage::Open);
+        self.unsettled.remove(group);
         if let Some(subscription) = self.groups.get_mut(group) {
             for join in subscription.joins.drain(..) {
                 let _gone = join.send(());
@@ -110,17 +122,26 @@ impl Subscriptions {
         self.groups.contains_key(group) && !self.is_heard(group)
     }
 
-    /// Whether every group is open.
+    /// Whether every group is open that was there when the link was made.
     pub(crate) fn is_settled(&self) -> bool {
-        self.groups.values().all(|subscription| subscription.stage == Stage::Open)
+        self.unsettled.is_empty()
     }
 
-    /// The link is lost: every group has to be subscribed to again.
+    /// There is a link.
+    pub(crate) fn connect(&mut self) {
+        self.unsettled = self.groups.keys().cloned().collect();
+    }
+
+    /// The link is lost: every group has to be subscribed to again, those with members first.
     pub(crate) fn lose(&mut self) {
         for subscription in self.groups.values_mut() {
             subscription.stage = Stage::Wanted;
         }
-        self.wanted = self.groups.keys().cloned().collect();
+        let by_members = |has_members: bool| {
+            let wanted = self.groups.iter();
+            wanted.filter(move |(_, subscription)| subscription.empty_since.is_none() == has_members)
+        };
+        self.wanted = by_members(false).chain(by_members(true)).map(|(group, _)| group.clone()).collect();
     }
 
     /// The groups that have been empty for long, which `release` agrees to let go. Called every second or so.
@@ -144,6 +165,9 @@ impl Subscriptions {
             left.push(group.clone());
             false
         });
+        for group in &left {
+            self.unsettled.remove(group);
+        }
         left
     }
 }
@@ -193,9 +217,32 @@ mod tests {
         let (mut subscriptions, group) = open();
         assert!(subscriptions.is_settled());
         subscriptions.lose();
+        subscriptions.connect();
         assert!(!subscriptions.is_settled());
         assert!(subscriptions.is_pending(&group));
-        assert_eq!(subscriptions.wanted(), [group]);
+        assert_eq!(subscriptions.wanted(), std::slice::from_ref(&group));
+        // Who comes now waits for itself alone.
+        subscriptions.join("later".parse().unwrap(), oneshot::channel().0, false);
+        subscriptions.confirmed(&group);
+        subscriptions.opened(&group);
+        assert!(subscriptions.is_settled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_groups_those_with_members_are_subscribed_to_first_and_some_at_a_time() {
+        let mut subscriptions = Subscriptions::default();
+        let name = |number: usize| -> GroupName { format!("g{number}").parse().unwrap() };
+        for number in 0..TOGETHER_MAX + 2 {
+            subscriptions.join(name(number), oneshot::channel().0, false);
+        }
+        let is_member = |group: &GroupName| *group != name(0) && *group != name(1);
+        assert!(subscriptions.leave(Instant::now(), is_member, |_| true).is_empty());
+        subscriptions.lose();
+        let first = subscriptions.wanted();
+        assert_eq!(first.len(), TOGETHER_MAX);
+        assert!(first.iter().all(is_member));
+        let rest = subscriptions.wanted();
+        assert!(rest.len() == 2 && !rest.iter().any(is_member));
     }
 
     #[tokio::test(start_paused = true)]

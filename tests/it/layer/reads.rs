@@ -1,4 +1,5 @@
-//! Calls of the backend are few, however many ask: reads are four at a time, and messages share round trips.
+//! Calls of the backend are few and small, however many ask: reads are four at a time, messages share round trips, and a
+//! node with many groups opens some at a time.
 
 use std::{
     sync::{
@@ -14,11 +15,10 @@ use channel_layer::{
     RowWrite, Span, Verdict,
 };
 use futures_util::{FutureExt, future::join_all};
-use palabre_tests::RedisServer;
+use palabre_tests::{RedisServer, machine::until};
+use tokio::time::{Instant, timeout};
 
-use tokio::time::Instant;
-
-use super::nodes::{PATIENT, PREFIX, group, is, member, numbers, send};
+use super::nodes::{Beside, PATIENT, PREFIX, group, insist, is, member, message, numbers, send};
 
 /// What was asked of a relay.
 #[derive(Debug, Default)]
@@ -28,18 +28,27 @@ struct Counts {
     batches: AtomicUsize,
 }
 
-/// A relay over Redis that counts.
+/// A relay over Redis that counts, and opens groups no faster than this.
 #[derive(Debug)]
 struct Counting {
     relay: RedisRelay,
     counts: Arc<Counts>,
+    a_group_takes: Duration,
 }
+
+/// How long a call may take before its link is given up, as in the relay itself.
+const CALL_MAX: Duration = Duration::from_secs(1);
 
 /// A healthy layer over a counting relay.
 async fn counted(redis: &RedisServer) -> (ResilientLayer, Arc<Counts>) {
+    slowed(redis, Duration::ZERO).await
+}
+
+/// The same, opening groups no faster than this.
+async fn slowed(redis: &RedisServer, a_group_takes: Duration) -> (ResilientLayer, Arc<Counts>) {
     let counts = Arc::<Counts>::default();
     let relay = RedisRelay::new(&redis.url(), PREFIX).unwrap();
-    let relay = Counting { relay, counts: Arc::clone(&counts) };
+    let relay = Counting { relay, counts: Arc::clone(&counts), a_group_takes };
     let layer = ResilientLayer::new(Arc::new(relay), Mode::Redis, PATIENT);
     is(&layer, Health::Healthy).await;
     (layer, counts)
@@ -51,7 +60,12 @@ impl Relay for Counting {
     }
 
     fn open(&self, groups: Vec<Opening>) -> Answered<'_, Vec<Opened>> {
-        self.relay.open(groups)
+        async move {
+            let takes = self.a_group_takes * u32::try_from(groups.len()).unwrap();
+            tokio::time::sleep(takes.min(CALL_MAX)).await;
+            if takes > CALL_MAX { Err(LinkError::TimedOut) } else { self.relay.open(groups).await }
+        }
+        .boxed()
     }
 
     fn publish(&self, batch: Vec<Outgoing>) -> Answered<'_, Vec<Result<Verdict, LinkError>>> {
@@ -125,4 +139,26 @@ async fn messages_that_come_one_after_the_other_share_round_trips() {
     let elapsed_ms = begun.elapsed().as_millis();
     assert!(batches as u128 <= elapsed_ms + 1, "{batches} batches in {elapsed_ms} ms");
     assert_eq!(numbers(&mut mailbox, 201).await, (0..=200).collect::<Vec<u32>>());
+}
+
+#[tokio::test]
+async fn a_node_with_more_groups_than_one_call_can_open_comes_back_and_sends_meanwhile() {
+    // All at once would take three times as long as a call may.
+    const GROUPS: usize = 1_000;
+    let redis = RedisServer::start().await;
+    let (layer, _) = slowed(&redis, Duration::from_millis(3)).await;
+    let mailbox = layer.new_channel(1_024);
+    let names: Vec<GroupName> = (0..GROUPS).map(|number| group(&format!("g{number}"))).collect();
+    let join = |name: &GroupName| layer.group_add(name.clone(), mailbox.channel().clone());
+    until("all groups are joined", async || {
+        join_all(names.iter().map(join)).await.into_iter().all(|joined| joined.is_ok()).then_some(())
+    })
+    .await;
+    let mut status = layer.status();
+    status.mark_unchanged();
+    Beside::new(&redis).await.ask::<usize>("CLIENT KILL TYPE normal").await;
+    timeout(PATIENT, status.changed()).await.expect("a lost connection is noticed").unwrap();
+    insist(&layer, &names[GROUPS / 2], &message(1)).await;
+    assert_eq!(layer.status().borrow().health, Health::Connecting, "most groups are still to be opened");
+    is(&layer, Health::Healthy).await;
 }

@@ -7,6 +7,7 @@
 local node, generation, believed, drawn = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local PAST_MAX, NODES_MAX = 12, 64
+local UNWRITTEN_MS = 600000
 
 local m = all()
 
@@ -64,7 +65,10 @@ if not mine or tonumber(mine:match('^(%d+)')) < generation then
     forget('u:' .. field:sub(3))
   end)
 end
--- As long as `keep.lua` gives them, for it renews that only now and then.
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', tonumber(ARGV[6]) * 17 / 16)) end
+-- As long as `keep.lua` gives them, for it renews that only now and then. What nobody has written to yet is made by
+-- whoever looks, and is soon forgotten.
+local lives_ms = tonumber(ARGV[6]) * 17 / 16
+if m.o == '0' then lives_ms = math.min(lives_ms, UNWRITTEN_MS) end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', lives_ms)) end
 
 return {short(m.life), part(m)}

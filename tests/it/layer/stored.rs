@@ -137,6 +137,27 @@ async fn every_key_has_the_prefix_the_group_s_hash_tag_and_an_end() {
 }
 
 #[tokio::test]
+async fn what_nobody_writes_to_is_soon_forgotten_and_its_members_never_notice() {
+    let redis = RedisServer::start().await;
+    let nodes = [healthy_node(&redis).await, healthy_node(&redis).await];
+    let lobby = group("lobby");
+    let mut mailboxes = [member(&nodes[0], &lobby, 8).await, member(&nodes[1], &lobby, 8).await];
+    let mut beside = Beside::new(&redis).await;
+    let left: i64 = beside.ask(&format!("PTTL {}", key(&lobby, "m"))).await;
+    assert!((540_000..=600_000).contains(&left), "{left} ms left");
+    // As after those ten minutes.
+    beside.ask::<u64>(&format!("DEL {}", key(&lobby, "m"))).await;
+    send(&nodes[0], &lobby, 1).await;
+    send(&nodes[1], &lobby, 2).await;
+    for mailbox in &mut mailboxes {
+        assert_eq!(numbers(mailbox, 2).await, [1, 2]);
+    }
+    assert_eq!(nodes.map(|layer| layer.report().counts.gaps), [0, 0]);
+    let left: i64 = beside.ask(&format!("PTTL {}", key(&lobby, "m"))).await;
+    assert!(left > DAY_MS, "it has a message now");
+}
+
+#[tokio::test]
 async fn a_send_is_one_command() {
     let redis = RedisServer::start().await;
     let layer = healthy_node(&redis).await;

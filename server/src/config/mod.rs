@@ -215,6 +215,7 @@ mod tests {
             ("[presence]\nmembers_max = 9", &[], "presence.members_max (in config.toml): "),
             ("[presence]\nmembers_max = 2001", &[], "presence.members_max (in config.toml): "),
             ("[presence]\nenabled = 1", &[], "presence.enabled (in config.toml): "),
+            ("[limits]\nuser_requests_burst = 199", &[], "limits.user_requests_burst (in config.toml): "),
             ("[redis]\ndeadline = 250", &[], "redis.deadline (in config.toml): "),
             ("[server]\nlisten = 'here'", &[], "server.listen (in config.toml): "),
             ("[auth]\nguests = 'maybe'", &[], "auth.guests (in config.toml): must be true or false"),

@@ -12,6 +12,9 @@ const BYTES_MAX: u32 = 1 << 30;
 /// The longest message fits a bucket, or it could never be sent.
 const BURST_BYTES_MIN: u32 = 64 << 10;
 
+/// A `leave` of all groups that a connection may be in fits a bucket, and so does the longest `join`.
+const BURST_REQUESTS_MIN: u32 = 200;
+
 /// How much of something is taken: so much at once, and then so much a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -41,14 +44,14 @@ impl Rates {
     pub const EDITS: Rate = Rate { per_s: NonZeroU32::MIN, burst: 20 };
 
     pub(super) fn read(from: &mut Values<'_>) -> Self {
-        let mut rate = |name: &str, per_s: u32, burst: u32| Rate {
+        let mut rate = |name: &str, per_s: u32, burst_min: u32, burst: u32| Rate {
             per_s: non_zero(from.value(&format!("{name}_per_s"), count(1..=COUNT_MAX), per_s)),
-            burst: from.value(&format!("{name}_burst"), count(1..=COUNT_MAX), burst),
+            burst: from.value(&format!("{name}_burst"), count(burst_min..=COUNT_MAX), burst),
         };
-        let frames = rate("frames", 50, 500);
-        let user_requests = rate("user_requests", 100, 1_000);
-        let edits = rate("edits", Self::EDITS.per_s.get(), Self::EDITS.burst);
-        let user_edits = rate("user_edits", 2, 40);
+        let frames = rate("frames", 50, 1, 500);
+        let user_requests = rate("user_requests", 100, BURST_REQUESTS_MIN, 1_000);
+        let edits = rate("edits", Self::EDITS.per_s.get(), 1, Self::EDITS.burst);
+        let user_edits = rate("user_edits", 2, 1, 40);
         let bytes = Rate {
             per_s: non_zero(from.value("bytes_per_s", size(1_024..=BYTES_MAX), 128 << 10)),
             burst: from.value("bytes_burst", size(BURST_BYTES_MIN..=BYTES_MAX), 1 << 20),

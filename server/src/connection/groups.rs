@@ -2,22 +2,29 @@
 
 use crate::{
     connection::{
-        member::{Member, in_time},
+        member::Member,
         slots::{Given, slots},
     },
-    consumer::{Failure, Joined},
+    consumer::{Context, Failure, Joined, careful::in_time},
     position::{from_wire, on_wire},
     worker::texts::{Keep, SLOTS_BYTES, SNAPSHOT_MAX},
 };
 use channel_layer::{Body, GapReason, GroupName, Recovered, Span};
-use futures_util::future::{FutureExt, join_all};
+use futures_util::{
+    FutureExt,
+    stream::{self, StreamExt},
+};
 use palabre_protocol::{CloseCode, Join, JoinGroup, Leave, Left, Outcome, Request, Snapshot, joined};
+use std::pin::pin;
 
 /// Messages that a resume brings at most; who missed more reads on by `history`.
 const RESUME_MAX: usize = 1_000;
 
+/// Groups of one join that are read before the client has taken those before them: each may be a whole history.
+const READ_AHEAD: usize = 4;
+
 impl Member {
-    /// Joins the groups of a request, reading them all at once; one answer a group.
+    /// Joins the groups of a request, reading some ahead; one answer a group.
     pub(super) async fn join(&mut self, request: &Request) -> Result<Result<(), Failure>, CloseCode> {
         let parsed = || -> Result<(&str, Join), Failure> {
             let reference = request.answer_to()?;
@@ -29,9 +36,10 @@ impl Member {
             Ok(parsed) => parsed,
             Err(failure) => return Ok(Err(failure)),
         };
-        let reads = join.groups.iter().map(|asked| self.read(asked));
-        let read = in_time(join_all(reads)).await?;
-        for (asked, read) in join.groups.iter().zip(read) {
+        let cx = self.cx.clone();
+        let read = async |asked| (asked, read(&cx, asked).await);
+        let mut reads = pin!(stream::iter(&join.groups).map(read).buffered(READ_AHEAD));
+        while let Some((asked, read)) = in_time(reads.next()).await? {
             // Snapshots of busy groups are long: a client that takes them in is not too slow.
             self.cx.room().await?;
             let admitted = match read {
@@ -43,40 +51,6 @@ impl Member {
             }
         }
         Ok(Ok(()))
-    }
-
-    async fn read(&self, asked: &JoinGroup) -> Result<Read, Failure> {
-        let read = self.read_history(asked).await?;
-        // Who is there is asked for once it is heard who comes; then it is known when the snapshot is made.
-        self.cx.occupancy(&read.group).await;
-        Ok(read)
-    }
-
-    async fn read_history(&self, asked: &JoinGroup) -> Result<Read, Failure> {
-        let group: GroupName = asked.group.parse()?;
-        let Some(since) = asked.since else {
-            let joined = self.cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
-            return Ok(Read { group, joined, resumes: Resumes::Never });
-        };
-        let since = from_wire(since)?;
-        let joined = self.cx.join_since(&group, Span::After(since), RESUME_MAX).await?;
-        let resumes = match &joined.recovered {
-            Recovered::Gap(reason, _) => Resumes::Lost(*reason),
-            Recovered::All(page)
-                if page.more && !page.messages.iter().any(|posted| matches!(posted.body, Body::Frame(_))) =>
-            {
-                // A client reads on from the last message that it is given, and of these it is given none.
-                Resumes::Lost(GapReason::TooFar)
-            }
-            Recovered::All(_) => Resumes::Recovered,
-        };
-        if resumes == Resumes::Lost(GapReason::TooFar) {
-            // What was read is the beginning of what it missed; a snapshot is the end.
-            drop(joined);
-            let joined = self.cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
-            return Ok(Read { group, joined, resumes });
-        }
-        Ok(Read { group, joined, resumes })
     }
 
     async fn admit(&mut self, reference: &str, read: Read) -> Result<Result<(), Failure>, CloseCode> {
@@ -131,6 +105,40 @@ impl Member {
         }
         Ok(())
     }
+}
+
+async fn read(cx: &Context, asked: &JoinGroup) -> Result<Read, Failure> {
+    let read = read_history(cx, asked).await?;
+    // Who is there is asked for once it is heard who comes; then it is known when the snapshot is made.
+    cx.occupancy(&read.group).await;
+    Ok(read)
+}
+
+async fn read_history(cx: &Context, asked: &JoinGroup) -> Result<Read, Failure> {
+    let group: GroupName = asked.group.parse()?;
+    let Some(since) = asked.since else {
+        let joined = cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
+        return Ok(Read { group, joined, resumes: Resumes::Never });
+    };
+    let since = from_wire(since)?;
+    let joined = cx.join_since(&group, Span::After(since), RESUME_MAX).await?;
+    let resumes = match &joined.recovered {
+        Recovered::Gap(reason, _) => Resumes::Lost(*reason),
+        Recovered::All(page)
+            if page.more && !page.messages.iter().any(|posted| matches!(posted.body, Body::Frame(_))) =>
+        {
+            // A client reads on from the last message that it is given, and of these it is given none.
+            Resumes::Lost(GapReason::TooFar)
+        }
+        Recovered::All(_) => Resumes::Recovered,
+    };
+    if resumes == Resumes::Lost(GapReason::TooFar) {
+        // What was read is the beginning of what it missed; a snapshot is the end.
+        drop(joined);
+        let joined = cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
+        return Ok(Read { group, joined, resumes });
+    }
+    Ok(Read { group, joined, resumes })
 }
 
 /// What was read for one group of a join.

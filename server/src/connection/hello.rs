@@ -1,12 +1,8 @@
 //! The first frame: who the client is, and what it is told in return.
 
 use crate::{
-    connection::{
-        Connection, Newcomer,
-        member::{Member, in_time},
-        presence,
-    },
-    consumer::{Context, Failure, gate::Admission},
+    connection::{Connection, Newcomer, member::Member, presence},
+    consumer::{Context, careful::in_time, gate::Admission},
     socket::Stage,
     standing,
     worker::heartbeat::PING_S,
@@ -68,12 +64,7 @@ impl Connection {
         let bucket = doors.users.bucket(&identity.id, self.socket.heard.get());
         let (worker, socket) = (self.worker.clone(), self.socket.clone());
         let cx = Context::new(worker, socket, identity, doors.limits.groups);
-        let mut consumers = doors.mounts.make(handshake);
-        for (_, consumer) in consumers.iter_mut() {
-            if let Err(Failure(refusal)) = in_time(consumer.connected(&cx)).await? {
-                self.refuse(None, &refusal);
-            }
-        }
+        let consumers = doors.mounts.make(handshake);
         Ok(Some(Member { cx, consumers, doors: Arc::clone(doors), bucket }))
     }
 }

@@ -4,10 +4,10 @@
 
 use crate::{
     connection::{
-        member::{Member, in_time},
+        member::Member,
         slots::{Given, slots},
     },
-    consumer::Failure,
+    consumer::{Failure, careful::in_time},
     position::{from_wire, on_wire},
     worker::texts::{Keep, SLOTS_BYTES, texts},
 };

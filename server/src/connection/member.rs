@@ -4,23 +4,17 @@ use crate::{
     connection::Doors,
     consumer::{
         Context, Failure,
+        careful::in_time,
         mounted::Mounted,
         rate::{Bucket, TooFast},
     },
     socket::Socket,
 };
 use channel_layer::{Body, Posted};
-use futures_util::FutureExt;
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Pong, Refusal, Request};
 use serde::{Deserialize, de::IgnoredAny};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::time::{Instant, timeout};
-
-/// How long application code may take for one thing.
-const HANDLER_MAX: Duration = Duration::from_secs(5);
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
 
 /// A client that has said who it is.
 pub(super) struct Member {
@@ -51,7 +45,7 @@ impl Member {
 
     /// Handles one request; the outer error ends the connection.
     pub(super) async fn handle(&mut self, request: Request) -> Result<Result<(), Failure>, CloseCode> {
-        if let Err(refusal) = self.doors.gate.allow(self.cx.identity(), &request).await {
+        if let Err(refusal) = in_time(self.doors.gate.allow(self.cx.identity(), &request)).await? {
             return Ok(Err(refusal.into()));
         }
         match request.kind() {
@@ -63,7 +57,7 @@ impl Member {
             "pong" => {}
             "hello" => return Ok(Err(Refusal::new(ErrorCode::BadRequest, "hello was said already").into())),
             kind => match self.consumers.of(kind) {
-                Some(consumer) => return in_time(consumer.received(request, &self.cx)).await,
+                Some(consumer) => return consumer.received(request, &self.cx).await,
                 None => return Ok(Err(request.unknown_type().into())),
             },
         }
@@ -76,33 +70,28 @@ impl Member {
             let Some(event) = socket.next_event() else { return Ok(()) };
             let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
             let Some(consumer) = self.consumers.of(kind) else { continue };
-            if let Err(Failure(refusal)) = in_time(consumer.delivered(&event, &self.cx)).await? {
-                let Refusal { code, message } = &refusal;
-                let error = ErrorFrame { reference: None, group: None, code: *code, message };
-                self.cx.write(self.cx.error(&error));
+            if let Err(failure) = consumer.delivered(&event, &self.cx).await? {
+                refuse(&self.cx, &failure);
             }
         }
+    }
+
+    /// Tells the consumers that the client is there.
+    pub(super) async fn connected(&mut self) -> Result<(), CloseCode> {
+        for (_, consumer) in self.consumers.iter_mut() {
+            if let Err(failure) = consumer.connected(&self.cx).await? {
+                refuse(&self.cx, &failure);
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn disconnected(&mut self, code: CloseCode) {
-        for (_, consumer) in self.consumers.iter_mut() {
-            // It has its time; nothing more can be done to a connection that has ended.
-            if in_time(consumer.disconnected(code, &self.cx)).await.is_err() {
-                return;
-            }
-        }
+        self.consumers.disconnected(code, &self.cx).await;
     }
 }
 
-/// Application code has five seconds. Over that half a handler may have run, so the connection ends.
-pub(super) async fn in_time<T>(handler: impl Future<Output = T>) -> Result<T, CloseCode> {
-    // Most handlers never wait, and then there is no timer.
-    let mut handler = std::pin::pin!(handler);
-    if let Some(done) = handler.as_mut().now_or_never() {
-        return Ok(done);
-    }
-    timeout(HANDLER_MAX, handler).await.map_err(|_| {
-        tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
-        CloseCode::Internal
-    })
+/// Tells the client of a failure that is of no request of its own.
+fn refuse(cx: &Context, Failure(Refusal { code, message }): &Failure) {
+    cx.write(cx.error(&ErrorFrame { reference: None, group: None, code: *code, message }));
 }

@@ -19,7 +19,7 @@ mod wire;
 
 use crate::{
     config::Rates,
-    consumer::{Gate, mounted::Mounts, rate::Users},
+    consumer::{Gate, careful, mounted::Mounts, rate::Users},
     listen::handshake::Handshake,
     socket::{Socket, stream::Stream},
     worker::Worker,
@@ -79,13 +79,6 @@ struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // The task's own way out was cut off.
-            tracing::error!(event = "consumer.panicked", "a handler panicked; its connection is closed");
-            self.worker.push_close(&self.socket, CloseCode::Internal);
-            self.worker.tally.panics.add(1);
-            self.worker.tally.closed(CloseCode::Internal);
-        }
         self.worker.release(&self.socket);
     }
 }
@@ -145,7 +138,11 @@ enum End {
 
 impl Connection {
     async fn run(&mut self, mut client: Client) {
-        let end = self.serve(&mut client).await;
+        let tally = Arc::clone(&self.worker.tally);
+        let end = match careful::caught(&tally, self.serve(&mut client)).await {
+            Ok(end) => end,
+            Err(careful::Panicked) => End::Close(CloseCode::Internal),
+        };
         let code = match end {
             End::Close(code) => code,
             End::Gone(code) => {
@@ -153,11 +150,12 @@ impl Connection {
                 code
             }
         };
-        self.worker.tally.closed(code);
+        tally.closed(code);
         if let Client::Known(member) = &mut client {
             Box::pin(member.disconnected(code)).await;
         }
-        drop(client);
+        // The consumers' own ends are application code as well.
+        drop(careful::caught(&tally, async { drop(client) }).await);
         match end {
             End::Close(code) => Box::pin(self.say_goodbye(code)).await,
             End::Gone(_) => goodbye::hear_out(&self.worker, &self.socket).await,
@@ -180,9 +178,10 @@ impl Connection {
             }
             let may_read =
                 open < self.limits(client).open_requests && !self.socket.outbox.borrow().is_half_full();
-            if !may_read {
-                // What it has begun cannot end while nobody reads it.
-                self.socket.begun.set(None);
+            if may_read {
+                self.socket.go_on_reading();
+            } else {
+                self.socket.stop_reading();
             }
             let event = tokio::select! {
                 biased;
@@ -214,7 +213,9 @@ impl Connection {
     }
 
     /// Notes since when a message is begun and not whole, for the worker to look at.
-    fn note_begun(&self, now: Instant, whole: Whole) {
+    fn note_begun(&self, turn: Instant, whole: Whole) {
+        // A request may have waited for the client to take what it was sent, which is not the time of what comes next.
+        let now = if self.socket.is_unread.get() { Instant::now() } else { turn };
         let begun = match whole {
             _ if self.wire.is_at_rest() => None,
             Whole::Some => Some(now),

@@ -1,8 +1,8 @@
 //! The core word about members: who is in a group.
 
 use crate::{
-    connection::member::{Member, in_time},
-    consumer::Failure,
+    connection::member::Member,
+    consumer::{Failure, careful::in_time},
     worker::presence::{names, users},
 };
 use palabre_protocol::{CloseCode, Presence, Present, Request};

@@ -23,10 +23,11 @@ impl Connection {
         };
         match client {
             Client::New(newcomer) => {
-                if let Some(member) = Box::pin(self.hello(newcomer, &request)).await? {
-                    *client = Client::Known(Box::new(member));
-                }
-                Ok(())
+                let Some(member) = Box::pin(self.hello(newcomer, &request)).await? else { return Ok(()) };
+                *client = Client::Known(Box::new(member));
+                // Its consumers are the client's by now: whoever of them hears of it hears of its end.
+                let Client::Known(member) = client else { return Ok(()) };
+                Box::pin(member.connected()).await
             }
             Client::Known(member) => {
                 let reference: Option<Box<str>> = request.reference().map(Into::into);

@@ -1,9 +1,6 @@
 //! What consumers have to say beside messages of the past: each is asked in its turn, in its time.
 
-use crate::{
-    connection::member::in_time,
-    consumer::{Context, Failure, mounted::Mounted},
-};
+use crate::consumer::{Context, Failure, mounted::Mounted};
 use channel_layer::{GroupName, Page, Posted};
 use palabre_protocol::CloseCode;
 use serde_json::value::RawValue;
@@ -31,10 +28,10 @@ pub(super) async fn slots<'a>(
     }
     for (name, consumer) in consumers.iter_mut() {
         let slot = match given {
-            Given::Snapshot(page) => consumer.joining(group, page, cx),
-            Given::Messages(messages) => consumer.reading(group, messages, cx),
+            Given::Snapshot(page) => consumer.joining(group, page, cx).await?,
+            Given::Messages(messages) => consumer.reading(group, messages, cx).await?,
         };
-        match in_time(slot).await? {
+        match slot {
             Ok(slot) => slots.extend(slot.map(|slot| (name, slot))),
             Err(failure) => return Ok(Err(failure)),
         }

@@ -3,12 +3,12 @@
 use crate::{
     consumer::{Failure, Identity, Joined, rate::TooFast},
     socket::Socket,
-    worker::Worker,
+    worker::{Worker, fanout::is_object, tally::Tally},
 };
 use bytes::Bytes;
 use channel_layer::{
-    Amendment, Answer, ChannelName, GroupName, LayerState, Message, MessageId, Recovered, Retention, Roster,
-    Sent, Span,
+    Amendment, Answer, Body, ChannelName, GroupName, LayerState, Message, MessageId, Recovered, Retention,
+    Roster, Sent, Span,
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
@@ -92,12 +92,19 @@ impl Context {
         self.worker.push(&self.socket, frame);
     }
 
-    /// Waits until the client has taken so much of what was sent to it that more may be queued.
+    /// What its worker counts.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.worker.tally
+    }
+
+    /// Waits until the client has taken so much of what was sent to it that more may be queued. Until its request is done
+    /// nothing more of it is read.
     ///
     /// # Errors
     ///
     /// The connection is closing.
     pub(crate) async fn room(&self) -> Result<(), CloseCode> {
+        self.socket.stop_reading();
         loop {
             if let Some(code) = self.socket.closing.get() {
                 return Err(code);
@@ -175,14 +182,27 @@ impl Context {
     }
 
     /// Sends to a group; see [`ChannelLayer::group_send`](channel_layer::ChannelLayer::group_send). A frame's body is
-    /// a JSON object with a `type`, into which the hub writes `group`, `id` and `position`.
+    /// a JSON object with a `type`, into which the hub writes `group`, `id` and `position`; any other body reaches clients as
+    /// the type `unreadable`.
+    ///
+    /// # Panics
+    ///
+    /// In a debug build, when a frame's body is no such object.
     pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
+        debug_assert!(
+            is_showable(&message),
+            "a frame's body is a JSON object with a type, and nothing around it"
+        );
         self.worker.follow.set_out(message.id, Instant::now());
         self.worker.layer.group_send(group.clone(), message, retention)
     }
 
     /// Edits or deletes a kept message; see [`ChannelLayer::amend`](channel_layer::ChannelLayer::amend). Into a frame's body
     /// the hub writes `first` and `version` as well.
+    ///
+    /// # Panics
+    ///
+    /// As [`Context::group_send`].
     pub fn amend(
         &self,
         group: &GroupName,
@@ -190,6 +210,10 @@ impl Context {
         message: Message,
         amendment: Amendment,
     ) -> Answer<Sent> {
+        debug_assert!(
+            is_showable(&message),
+            "a frame's body is a JSON object with a type, and nothing around it"
+        );
         self.worker.layer.amend(group.clone(), target, message, amendment)
     }
 
@@ -258,8 +282,30 @@ impl Context {
     }
 }
 
+fn is_showable(message: &Message) -> bool {
+    matches!(message.body, Body::Event { .. }) || is_object(message.body.data())
+}
+
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::scene::Scene;
+
+    #[tokio::test]
+    async fn who_is_waited_for_is_not_read_meanwhile() {
+        let scene = Scene::new();
+        let (socket, _client) = scene.socket().await;
+        let identity = Identity { id: "ana".into(), name: "Ana".into() };
+        let cx = Context::new(Rc::clone(&scene.worker), Rc::clone(&socket), identity, 1);
+        socket.begun.set(Some(Instant::now()));
+        cx.write(vec![b'x'; 600 << 10].into());
+        assert!(cx.room().now_or_never().is_none());
+        assert!(socket.is_unread.get() && socket.begun.get().is_none());
     }
 }

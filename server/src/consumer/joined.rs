@@ -10,6 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use channel_layer::{GroupName, Recovered, Span};
+use palabre_protocol::{ErrorCode, Refusal};
 use serde::Serialize;
 use std::{fmt, rc::Rc};
 
@@ -42,7 +43,9 @@ impl Joined {
         messages_max: usize,
     ) -> Result<Self, Failure> {
         // From the hold on nothing is missed; so the history is read after it.
-        let heard = worker.hold(group, socket);
+        let Some(heard) = worker.hold(group, socket) else {
+            return Err(Refusal::new(ErrorCode::Closed, "the connection has ended").into());
+        };
         let hold = Hold { worker: Rc::clone(worker), socket: Rc::clone(socket), group: group.clone() };
         if !heard {
             worker.hear(group).await?;
@@ -65,7 +68,9 @@ impl Joined {
 
     /// Makes the client a member: it gets `snapshot`, then everything newer than what was read.
     pub fn admit(self, snapshot: &impl Serialize) {
-        self.admit_with(|| palabre_protocol::encode(snapshot));
+        // Made first: that is an application's code, and if it fails nobody has come in.
+        let frame = palabre_protocol::encode(snapshot);
+        self.admit_with(|| frame);
     }
 
     /// [`Joined::admit`] with a frame that is made once the client is among the members.
@@ -83,5 +88,47 @@ impl Joined {
 impl fmt::Debug for Joined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Joined").field("group", &self.hold.group).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::scene::Scene;
+    use channel_layer::ChannelLayer;
+    use serde::ser::Error;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// A snapshot that its application cannot write.
+    struct Unwritable;
+
+    impl Serialize for Unwritable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(S::Error::custom("as it was made"))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_given_a_snapshot_has_not_entered() {
+        let scene = Scene::new();
+        let (socket, _client) = scene.socket().await;
+        let read = Joined::read(&scene.worker, &socket, &scene.group, Span::Latest, 1).await;
+        let joined = read.unwrap();
+        let failed = catch_unwind(AssertUnwindSafe(|| joined.admit(&Unwritable)));
+        assert!(failed.is_err());
+        scene.worker.release(&socket);
+        assert_eq!(scene.layer.presence().roster(&scene.group).await.occupancy, 0, "a ghost");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_let_go_joins_nothing() {
+        let scene = Scene::new();
+        let (socket, _client) = scene.socket().await;
+        scene.worker.release(&socket);
+        let read = Joined::read(&scene.worker, &socket, &scene.group, Span::Latest, 1).await;
+        let Err(Failure(refusal)) = read else { panic!("it may join") };
+        assert_eq!(refusal.code, ErrorCode::Closed);
+        assert_eq!(scene.worker.members(&scene.group), 0);
+        assert_eq!(scene.layer.presence().roster(&scene.group).await.occupancy, 0);
     }
 }

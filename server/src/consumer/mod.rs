@@ -4,6 +4,7 @@
 //! its own client waits. Frames for everybody do not come by here: send an [`Event`](channel_layer::Body::Event) for
 //! what a consumer must see.
 
+pub(crate) mod careful;
 mod context;
 pub mod gate;
 mod joined;
@@ -80,7 +81,7 @@ pub trait Consumer: 'static {
         Ok(())
     }
 
-    /// The connection has ended; said once, unless this consumer itself panicked.
+    /// The connection has ended; said once to every consumer that was told of it, unless it panicked itself.
     async fn disconnected(&mut self, why: CloseCode, cx: &Context) {
         let _ = (why, cx);
     }

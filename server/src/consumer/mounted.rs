@@ -1,7 +1,10 @@
-//! The consumers of a hub, by prefix: boxed once a connection, found once a request.
+//! The consumers of a hub, by prefix: boxed once a connection, found once a request, called in their time.
 
 use crate::{
-    consumer::{Consumer, Context, Failure, Outcome},
+    consumer::{
+        Consumer, Context, Failure, Outcome,
+        careful::{caught, in_time},
+    },
     listen::handshake::Handshake,
 };
 use channel_layer::{GroupName, Page, Posted};
@@ -106,7 +109,9 @@ impl Mounts {
 
     /// One connection's consumers.
     pub(crate) fn make(&self, handshake: &Handshake) -> Mounted {
-        let make = |(prefix, make): &(Box<str>, Factory)| (prefix.clone(), make(handshake));
+        let make = |(prefix, make): &(Box<str>, Factory)| {
+            (prefix.clone(), Seated { consumer: make(handshake), stage: Stage::New })
+        };
         Mounted { consumers: self.mounts.iter().map(make).collect() }
     }
 }
@@ -123,20 +128,95 @@ fn slot_name(prefix: &str) -> &str {
 
 /// One connection's consumers.
 pub(crate) struct Mounted {
-    consumers: Vec<(Box<str>, Box<dyn AnyConsumer>)>,
+    consumers: Vec<(Box<str>, Seated)>,
+}
+
+/// One of them.
+pub(crate) struct Seated {
+    consumer: Box<dyn AnyConsumer>,
+    stage: Stage,
+}
+
+/// What a consumer knows of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing yet.
+    New,
+    /// That it is there.
+    Told,
+    /// A handler of it runs. One that is found like this when the connection has ended has panicked.
+    Busy,
 }
 
 impl Mounted {
     /// The consumer whose prefix begins `kind`: the longest one.
-    pub(crate) fn of(&mut self, kind: &str) -> Option<&mut dyn AnyConsumer> {
+    pub(crate) fn of(&mut self, kind: &str) -> Option<&mut Seated> {
         let found = self.consumers.iter_mut().find(|(prefix, _)| kind.starts_with(&**prefix))?;
-        Some(&mut *found.1)
+        Some(&mut found.1)
     }
 
     /// All of them, with the name of each one's slot beside messages.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut dyn AnyConsumer)> {
-        self.consumers
-            .iter_mut()
-            .map(|(prefix, consumer)| (slot_name(prefix), &mut **consumer as &mut dyn AnyConsumer))
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Seated)> {
+        self.consumers.iter_mut().map(|(prefix, seated)| (slot_name(prefix), seated))
+    }
+
+    /// Tells of the end those who were told of the beginning. Each has its time, whatever becomes of the others.
+    pub(crate) async fn disconnected(&mut self, why: CloseCode, cx: &Context) {
+        let told = self.consumers.iter_mut().filter(|(_, seated)| seated.stage == Stage::Told);
+        for (_, seated) in told {
+            // Nothing more can be done to a connection that has ended; it is in the log.
+            drop(caught(cx.tally(), in_time(seated.consumer.disconnected(why, cx))).await);
+        }
+    }
+}
+
+impl Seated {
+    pub(crate) async fn connected<'a>(&'a mut self, cx: &'a Context) -> Result<Outcome, CloseCode> {
+        self.call(|consumer| consumer.connected(cx)).await
+    }
+
+    pub(crate) async fn received<'a>(
+        &'a mut self,
+        request: Request,
+        cx: &'a Context,
+    ) -> Result<Outcome, CloseCode> {
+        self.call(|consumer| consumer.received(request, cx)).await
+    }
+
+    pub(crate) async fn delivered<'a>(
+        &'a mut self,
+        event: &'a Posted,
+        cx: &'a Context,
+    ) -> Result<Outcome, CloseCode> {
+        self.call(|consumer| consumer.delivered(event, cx)).await
+    }
+
+    pub(crate) async fn joining<'a>(
+        &'a mut self,
+        group: &'a GroupName,
+        page: &'a Page,
+        cx: &'a Context,
+    ) -> Result<Result<Option<Box<RawValue>>, Failure>, CloseCode> {
+        self.call(|consumer| consumer.joining(group, page, cx)).await
+    }
+
+    pub(crate) async fn reading<'a>(
+        &'a mut self,
+        group: &'a GroupName,
+        messages: &'a [Arc<Posted>],
+        cx: &'a Context,
+    ) -> Result<Result<Option<Box<RawValue>>, Failure>, CloseCode> {
+        self.call(|consumer| consumer.reading(group, messages, cx)).await
+    }
+
+    async fn call<'a, T>(
+        &'a mut self,
+        call: impl FnOnce(&'a mut dyn AnyConsumer) -> LocalBoxFuture<'a, T>,
+    ) -> Result<T, CloseCode> {
+        let Self { consumer, stage, .. } = self;
+        *stage = Stage::Busy;
+        let done = in_time(call(&mut **consumer)).await;
+        *stage = Stage::Told;
+        done
     }
 }

@@ -6,7 +6,10 @@
 pub(crate) mod outbox;
 pub(crate) mod stream;
 
-use crate::socket::{outbox::Outbox, stream::Stream};
+use crate::socket::{
+    outbox::{Flushed, Outbox},
+    stream::Stream,
+};
 use channel_layer::{ChannelName, GroupName, Member, Posted};
 use palabre_protocol::{CloseCode, frame};
 use std::{
@@ -70,6 +73,8 @@ pub(crate) struct Socket {
     pub(crate) member: OnceCell<Member>,
     /// When the client was last heard.
     pub(crate) heard: Cell<Instant>,
+    /// The hub does not read it for now, so that its silence says nothing.
+    pub(crate) is_unread: Cell<bool>,
     /// When something was last written to it.
     pub(crate) spoke: Cell<Instant>,
     /// Since when the client is in the middle of a message.
@@ -98,6 +103,7 @@ impl Socket {
             stage: Cell::new(Stage::New),
             member: OnceCell::new(),
             heard: Cell::new(now),
+            is_unread: Cell::new(false),
             spoke: Cell::new(now),
             begun: Cell::new(None),
             watched: Cell::new(false),
@@ -115,6 +121,29 @@ impl Socket {
         if self.closing.get().is_none() {
             self.closing.set(Some(code));
             self.wake.notify_one();
+        }
+    }
+
+    /// The client is not read for a while, by no fault of its own: what it has begun cannot end, and its pongs wait.
+    pub(crate) fn stop_reading(&self) {
+        self.is_unread.set(true);
+        self.begun.set(None);
+    }
+
+    /// The client is read again: from now on its silence counts.
+    pub(crate) fn go_on_reading(&self) {
+        if self.is_unread.replace(false) {
+            self.heard.set(Instant::now());
+        }
+    }
+
+    /// Offers the client what waits once more, and resets the connection unless it takes all of it. Nothing is queued any
+    /// more.
+    pub(crate) fn end(&self) {
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.end();
+        if !matches!(outbox.flush(&self.stream), Ok(Flushed::All)) {
+            self.stream.abort();
         }
     }
 

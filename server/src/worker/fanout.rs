@@ -189,10 +189,15 @@ pub(crate) fn rendered(posted: &Posted) -> Bytes {
     let render = |posted: &Posted| {
         // Whoever may publish in the backend can send a body that is no JSON object.
         let body = posted.body.data();
-        let is_object = body.starts_with(b"{\"") && body.ends_with(b"}");
-        placed(posted, if is_object { body } else { UNREADABLE })
+        placed(posted, if is_object(body) { body } else { UNREADABLE })
     };
     posted.rendered(render).clone()
+}
+
+/// Whether a body looks like a JSON object that has fields: what stands in a frame beside them can be put before the first.
+pub(crate) fn is_object(body: &[u8]) -> bool {
+    let inside = body.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    inside.is_some_and(|fields| fields.trim_ascii_start().starts_with(b"\""))
 }
 
 /// A frame that has a message's position and nothing else of it.
@@ -227,9 +232,29 @@ pub(super) fn resync(group: &GroupName, reason: &str, page: &channel_layer::Page
 
 #[cfg(test)]
 mod tests {
-    use crate::worker::{MAILBOX_MAX, flush::Turn, scene::Scene};
-    use channel_layer::Received;
+    use super::*;
+    use crate::worker::{MAILBOX_MAX, scene::Scene};
+    use channel_layer::Message;
+    use serde_json::Value;
     use tokio::task::LocalSet;
+
+    #[test]
+    fn an_object_is_shown_however_it_is_spaced_and_nothing_else_is() {
+        let kind = |body: &'static str| {
+            let message = Message::frame(MessageId::from_u128(1), body);
+            let posted = Posted::new("room".parse().unwrap(), message, None);
+            let frame = palabre_protocol::payload(&rendered(&posted));
+            let frame: Value = serde_json::from_slice(&frame).unwrap();
+            assert_eq!(frame["group"], "room");
+            frame["type"].as_str().unwrap().to_owned()
+        };
+        for body in [r#"{"type":"x"}"#, "{\n  \"type\": \"x\"\n}", r#"{ "type" : "x" , "y" : {} }"#] {
+            assert_eq!(kind(body), "x", "{body}");
+        }
+        for body in ["", "{", "}", "{}", "{ }", "[1]", "null", r#"["type"]"#, r#" {"type":"x"}"#] {
+            assert_eq!(kind(body), "unreadable", "{body}");
+        }
+    }
 
     #[tokio::test]
     async fn a_loss_that_is_found_at_the_end_of_a_turn_is_repaired() {

@@ -27,7 +27,7 @@ const HELLO_MAX: Duration = Duration::from_secs(5);
 const MESSAGE_MAX: Duration = Duration::from_secs(10);
 
 impl Worker {
-    pub(super) fn heartbeat(&self, now: Instant) {
+    pub(crate) fn heartbeat(&self, now: Instant) {
         self.expect_hello(now);
         self.expect_ends(now);
         let beat = self.beat.replace(self.beat.get() + 1);
@@ -37,7 +37,7 @@ impl Worker {
         for place in (beat % STRIDE..sockets.capacity()).step_by(STRIDE) {
             let Some(socket) = sockets.get(place).filter(|socket| socket.is_welcomed()) else { continue };
             let (heard, spoke) = (socket.heard.get(), socket.spoke.get());
-            if now.duration_since(heard) > SILENT_MAX {
+            if now.duration_since(heard) > SILENT_MAX && !socket.is_unread.get() {
                 socket.close(CloseCode::NoPong);
             } else if now.duration_since(heard) > RECENT || now.duration_since(spoke) > RECENT {
                 self.push(socket, ping.clone());
@@ -156,6 +156,25 @@ mod tests {
         }
         assert_eq!(socket.closing.get(), None);
         assert!(spoke >= 570, "the last ping came at {spoke}");
+    }
+
+    #[tokio::test]
+    async fn who_is_not_read_is_not_silent() {
+        let (worker, socket, _client) = welcomed().await;
+        let begun = socket.heard.get();
+        worker.watch(&socket, Some(begun));
+        socket.stop_reading();
+        for second in 0..600 {
+            visit(&worker, &socket, begun + Duration::from_secs(second));
+        }
+        assert_eq!(socket.closing.get(), None);
+        socket.go_on_reading();
+        let again = socket.heard.get();
+        assert!(again >= begun);
+        for second in 0..100 {
+            visit(&worker, &socket, again + Duration::from_secs(second));
+        }
+        assert_eq!(socket.closing.get(), Some(CloseCode::NoPong));
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ impl Worker {
 impl Room {
     /// Gives every member who keeps up a frame that stands nowhere. Who is being admitted is told with the snapshot.
     fn show(&self, worker: &Worker, frame: &Bytes) {
-        for socket in self.members().filter(|socket| !socket.blocked.get()) {
+        for socket in self.members().filter(|socket| !socket.is_behind()) {
             worker.push(socket, frame.clone());
         }
     }

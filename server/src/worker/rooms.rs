@@ -188,8 +188,10 @@ impl Room {
 }
 
 impl Worker {
-    /// From now on what arrives in `group` waits for `socket`; says whether the worker hears the group already.
-    pub(crate) fn hold(&self, group: &GroupName, socket: &Rc<Socket>) -> bool {
+    /// From now on what arrives in `group` waits for `socket`; says whether the worker hears the group already. `None`: the
+    /// socket was let go, and nobody would ever take it out of the group again.
+    pub(crate) fn hold(&self, group: &GroupName, socket: &Rc<Socket>) -> Option<bool> {
+        self.socket(socket.id)?;
         let mut rooms = self.rooms.borrow_mut();
         let room = rooms.rooms.entry(group.clone()).or_default();
         let was_live = room.live.swap_remove(&socket.id.place).is_some();
@@ -199,7 +201,7 @@ impl Worker {
         if !socket.groups.borrow().contains(group) {
             socket.groups.borrow_mut().push(group.clone());
         }
-        room.added
+        Some(room.added)
     }
 
     /// How many of this worker's sockets are in the group, or about to be.

@@ -106,6 +106,13 @@ impl Scene {
         }
     }
 
+    /// Starts the loop, which takes over.
+    pub(crate) fn start(self) -> Rc<Worker> {
+        let Self { worker, mailbox, .. } = self;
+        worker.tasks.spawn_local(Rc::clone(&worker).deliver_and_write(mailbox));
+        worker
+    }
+
     /// Waits until no task of the worker's is left.
     pub(crate) async fn settled(&self) {
         while !self.worker.tasks.is_empty() {

@@ -92,12 +92,16 @@ async fn what_happens_is_counted() {
     }
     ana.raw_text("{}").await;
     ana.expect_error("bad_request").await;
+    let nothing = "0".repeat(32);
+    let react = json!({"type": "chat.react", "group": "lobby", "id": nothing, "kind": "+", "on": true});
+    assert_eq!(ana.request(react).await["code"], "not_found");
     let page = Page::of(hub.addr()).await;
     assert_eq!(page.get("palabre_connections"), 2.0);
     assert_eq!(page.get(r#"palabre_messages_total{dir="in",scope="cluster"}"#), 3.0);
     assert_eq!(page.get(r#"palabre_messages_total{dir="out",scope="cluster"}"#), 6.0);
     assert_eq!(page.get(r#"palabre_messages_total{dir="out",scope="node"}"#), 0.0);
     assert_eq!(page.get(r#"palabre_refusals_total{code="bad_request"}"#), 1.0);
+    assert_eq!(page.get(r#"palabre_refusals_total{code="not_found"}"#), 1.0);
     assert!(page.get("palabre_delivery_seconds_count") >= 1.0, "{page:#?}");
     assert_eq!(
         page.get(r#"palabre_delivery_seconds_bucket{le="+Inf"}"#),
@@ -120,6 +124,26 @@ async fn what_happens_is_counted() {
     assert!(!page.series.contains_key("palabre_layer_nodes"), "what is not known is not said");
     redis.cont().await;
     Page::reaches(hub.addr(), "palabre_layer_heals_total", 1.0).await;
+}
+
+#[tokio::test]
+async fn what_is_too_fast_is_counted() {
+    let env = [("PALABRE_LIMITS_FRAMES_BURST", "100"), ("PALABRE_LIMITS_FRAMES_PER_S", "1")];
+    let hub = HubProcess::start_with(&[], &env).await;
+    let mut client = Client::connect(hub.addr()).await;
+    client.hello("Ana").await;
+    for _ in 0..150 {
+        client.raw_text(r#"{"type":"pong"}"#).await;
+    }
+    for _ in 0..40 {
+        client.expect_error("rate_limited").await;
+    }
+    let page = Page::of(hub.addr()).await;
+    assert!(page.get("palabre_ratelimited_total") >= 40.0, "{page:#?}");
+    assert_eq!(
+        page.get(r#"palabre_refusals_total{code="rate_limited"}"#),
+        page.get("palabre_ratelimited_total")
+    );
 }
 
 #[tokio::test]

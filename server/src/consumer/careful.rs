@@ -1,0 +1,37 @@
+//! How application code is run: in its time, and so that a panic ends what it was about and nothing else.
+
+use crate::worker::tally::Tally;
+use futures_util::future::FutureExt;
+use palabre_protocol::CloseCode;
+use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
+use tokio::time::timeout;
+
+/// How long application code may take for one thing.
+const HANDLER_MAX: Duration = Duration::from_secs(5);
+
+/// It panicked.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+/// Runs application code to its end, which may be a panic. What that leaves half done is its connection's, which ends.
+pub(crate) async fn caught<T>(tally: &Tally, code: impl Future<Output = T>) -> Result<T, Panicked> {
+    AssertUnwindSafe(code).catch_unwind().await.map_err(|_| {
+        // The panic itself was told by the process's hook.
+        tracing::error!(event = "consumer.panicked", "a handler panicked; its connection is closed");
+        tally.panics.add(1);
+        Panicked
+    })
+}
+
+/// Application code has five seconds. Over that half a handler may have run, so the connection ends.
+pub(crate) async fn in_time<T>(handler: impl Future<Output = T>) -> Result<T, CloseCode> {
+    // Most handlers never wait, and then there is no timer.
+    let mut handler = pin!(handler);
+    if let Some(done) = handler.as_mut().now_or_never() {
+        return Ok(done);
+    }
+    timeout(HANDLER_MAX, handler).await.map_err(|_| {
+        tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
+        CloseCode::Internal
+    })
+}

@@ -30,7 +30,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
-use tokio::time::sleep;
+use tokio::{sync::OnceCell, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A running hub. Cheap to clone; it runs until it is drained.
@@ -48,6 +48,8 @@ struct Parts {
     plan: DrainPlan,
     /// The end has begun.
     draining: CancellationToken,
+    /// How it ended.
+    drained: OnceCell<Drained>,
     /// Nobody is taken in any more.
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -151,8 +153,13 @@ impl Hub {
     }
 
     /// Ends the hub as was [planned](DrainPlan): says that it is not ready, takes nobody in any more, tells the clients
-    /// when to come back to another node, closes their connections one after the other, and shuts the layer down.
+    /// when to come back to another node, closes their connections one after the other, and shuts the layer down. Whoever
+    /// asks meanwhile, or later, waits for the same end.
     pub async fn drain(&self) -> Drained {
+        *self.parts.drained.get_or_init(|| self.end()).await
+    }
+
+    async fn end(&self) -> Drained {
         let Parts { plan, draining, stop, pool, layer, .. } = &*self.parts;
         draining.cancel();
         let end = async {

@@ -33,9 +33,10 @@ use std::{
 use tokio::{
     net::TcpStream,
     runtime::{Builder, LocalOptions},
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::sleep,
 };
+use tokio_util::sync::CancellationToken;
 use watchdog::{Watchdog, Watched};
 
 /// Connections that may wait for their worker.
@@ -71,12 +72,14 @@ struct Entrance {
     tally: Arc<Tally>,
     /// A handler holds its thread. Whoever arrives goes to another worker: newcomers, and clients that gave up waiting here.
     stands: Arc<AtomicBool>,
-    ended: std::sync::Mutex<Option<oneshot::Receiver<()>>>,
+    /// Its thread has ended, however that came.
+    ended: CancellationToken,
 }
 
 impl Entrance {
     fn has_room(&self) -> bool {
-        self.arrivals.capacity() > 0 && !self.stands.load(Ordering::Relaxed)
+        // One that could not start has capacity for ever.
+        !self.arrivals.is_closed() && self.arrivals.capacity() > 0 && !self.stands.load(Ordering::Relaxed)
     }
 
     fn watched(&self) -> Watched {
@@ -115,17 +118,16 @@ impl Pool {
         let (drain, draining) = watch::channel(None);
         let start = |number| {
             let (arrivals, incoming) = mpsc::channel(ARRIVALS_MAX);
-            let (end, ended) = oneshot::channel();
+            let ended = CancellationToken::new();
+            let end = ended.clone().drop_guard();
             let (layer, doors, draining) = (Arc::clone(layer), Arc::clone(doors), draining.clone());
             let tally = Arc::<Tally>::default();
             let counts = Arc::clone(&tally);
             let runtime = Builder::new_current_thread();
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                let _end = end;
                 run(runtime, layer, doors, incoming, (counts, draining));
-                // Whoever waits for the worker may have stopped waiting.
-                end.send(()).ok();
             })?;
-            let ended = std::sync::Mutex::new(Some(ended));
             Ok(Entrance { arrivals, load: Arc::default(), tally, stands: Arc::default(), ended })
         };
         let workers = (0..count).map(start).collect::<io::Result<Vec<_>>>()?;
@@ -143,6 +145,15 @@ impl Pool {
 
     /// Hands a connection to a worker; dropped, if none has room.
     pub(crate) fn take_in(&self, arrival: Arrival) {
+        let worker = &self.workers[self.choose()];
+        let load = Load::of(&worker.load);
+        if worker.arrivals.try_send((arrival, load)).is_err() {
+            tracing::warn!(event = "worker.full", "a worker takes no more connections for now");
+        }
+    }
+
+    /// The worker that takes what arrives now.
+    fn choose(&self) -> usize {
         let load_of = |worker: &Entrance| worker.load.load(Ordering::Relaxed);
         let with_room = (0..self.workers.len()).filter(|index| self.workers[*index].has_room());
         let idlest = with_room.min_by_key(|index| load_of(&self.workers[*index])).unwrap_or(0);
@@ -150,11 +161,7 @@ impl Pool {
         let lead = load_of(&self.workers[current]).saturating_sub(load_of(&self.workers[idlest]));
         let chosen = if lead < LEAD_MAX && self.workers[current].has_room() { current } else { idlest };
         self.current.store(chosen, Ordering::Relaxed);
-        let worker = &self.workers[chosen];
-        let load = Load::of(&worker.load);
-        if worker.arrivals.try_send((arrival, load)).is_err() {
-            tracing::warn!(event = "worker.full", "a worker takes no more connections for now");
-        }
+        chosen
     }
 
     /// What each worker counts.
@@ -162,15 +169,12 @@ impl Pool {
         self.workers.iter().map(|worker| &*worker.tally)
     }
 
-    /// Closes every connection, each at its time within `spread`, and waits for the workers to end.
+    /// Closes every connection, each at its time within `spread`, and waits for the workers to end. Asked again while that
+    /// goes on, it waits as well.
     pub(crate) async fn drain(&self, spread: Duration) {
         self.drain.send_replace(Some(spread));
         for worker in &self.workers {
-            let ended = worker.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            if let Some(ended) = ended {
-                // An error is an end too: the thread is gone.
-                drop(ended.await);
-            }
+            worker.ended.cancelled().await;
         }
     }
 }
@@ -214,5 +218,30 @@ async fn take_in(worker: Rc<Worker>, doors: Arc<Doors>, mut arrivals: mpsc::Rece
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_gone_is_given_nobody() {
+        let entrance = || {
+            let (arrivals, incoming) = mpsc::channel(1);
+            let ended = CancellationToken::new();
+            let (load, tally, stands) = Default::default();
+            (Entrance { arrivals, load, tally, stands, ended }, incoming)
+        };
+        let (workers, mut incoming): (Vec<_>, Vec<_>) = (0..3).map(|_| entrance()).unzip();
+        let (drain, draining) = watch::channel(None);
+        let watchdog = Watchdog::start(Vec::new(), draining).unwrap();
+        let pool = Pool { workers, current: AtomicUsize::new(0), drain, _watchdog: watchdog };
+        assert_eq!(pool.choose(), 0);
+        // It has no load, and would be the idlest for ever.
+        incoming.remove(0);
+        assert_ne!(pool.choose(), 0);
+        incoming.remove(0);
+        assert_eq!(pool.choose(), 2);
     }
 }

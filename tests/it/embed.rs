@@ -2,6 +2,7 @@
 
 mod amended;
 mod burn;
+mod ends;
 
 mod log;
 

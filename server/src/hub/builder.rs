@@ -16,6 +16,7 @@ use crate::{
 use channel_layer::{ChannelLayer, Presence};
 use palabre_protocol::Limits;
 use std::{io, num::NonZeroUsize, sync::Arc};
+use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Why a hub does not start.
@@ -165,6 +166,7 @@ impl HubBuilder {
             server: self.server,
             plan: self.plan,
             draining: CancellationToken::new(),
+            drained: OnceCell::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };

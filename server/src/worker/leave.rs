@@ -7,7 +7,7 @@ use crate::{
     socket::{SocketId, Stage},
     worker::Worker,
 };
-use palabre_protocol::{CloseCode, Drain};
+use palabre_protocol::{CloseCode, Drain, frame};
 use std::{
     collections::VecDeque,
     future,
@@ -51,6 +51,18 @@ impl Worker {
             if let Some(socket) = self.socket(id) {
                 socket.close(CloseCode::Drain);
             }
+        }
+    }
+
+    /// Ends what cannot go on: clients come back, to a worker that delivers.
+    pub(super) fn give_up(&self) {
+        tracing::error!(
+            event = "worker.failed",
+            "delivering has panicked; the worker's connections are closed"
+        );
+        for (_, socket) in self.sockets.borrow().iter() {
+            socket.outbox.borrow_mut().end_with(frame::close(CloseCode::Internal));
+            socket.end();
         }
     }
 }

@@ -32,6 +32,7 @@ use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    convert::Infallible,
     fmt,
     rc::Rc,
     sync::Arc,
@@ -95,6 +96,8 @@ enum Event {
     Leave,
     /// The last socket of a draining worker is gone.
     Empty,
+    /// The loop that delivers has panicked.
+    Failed,
     LayerChanged,
     Second,
 }
@@ -142,7 +145,7 @@ impl Worker {
         mailbox: Mailbox,
         mut draining: watch::Receiver<Option<Duration>>,
     ) {
-        self.tasks.spawn_local(Rc::clone(&self).deliver_and_write(mailbox));
+        let mut delivering = self.tasks.spawn_local(Rc::clone(&self).deliver_and_write(mailbox));
         let mut status = self.layer.status();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,6 +159,7 @@ impl Worker {
                 () = due(leaving.front()) => Event::Leave,
                 () = self.emptied.notified(), if ends_at.is_some() => Event::Empty,
                 Ok(()) = status.changed() => Event::LayerChanged,
+                Err(_) = &mut delivering => Event::Failed,
                 _ = seconds.tick() => Event::Second,
             };
             match event {
@@ -166,6 +170,7 @@ impl Worker {
                 }
                 Event::Leave => self.let_leave(&mut leaving, Instant::now()),
                 Event::Empty => return,
+                Event::Failed => return self.give_up(),
                 Event::LayerChanged => {
                     let state = *status.borrow_and_update();
                     self.scope.set(state.scope());
@@ -180,13 +185,14 @@ impl Worker {
     }
 
     /// The loop on the way of a message: takes what waits, writes for a turn, and sleeps when there is neither.
-    async fn deliver_and_write(self: Rc<Self>, mut mailbox: Mailbox) {
+    async fn deliver_and_write(self: Rc<Self>, mut mailbox: Mailbox) -> Infallible {
+        let mut is_open = true;
         loop {
             self.awake.set(false);
             let received = if self.touched.borrow().is_empty() {
                 tokio::select! {
                     biased;
-                    received = mailbox.recv() => Some(received),
+                    received = mailbox.recv(), if is_open => Some(received),
                     () = self.written.notified() => None,
                 }
             } else {
@@ -195,8 +201,8 @@ impl Worker {
             self.awake.set(true);
             let mut turn = Turn::begin();
             match received {
-                // Only a layer that was shut down closes a mailbox.
-                Some(Received::Closed) => self.written.notified().await,
+                // Its layer was shut down. Clients still get answers, and their closes.
+                Some(Received::Closed) => is_open = false,
                 Some(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN, &mut turn),
                 None => {}
             }
@@ -237,11 +243,7 @@ impl Worker {
         for group in socket.groups.take() {
             self.leave_room(&group, socket);
         }
-        socket.outbox.borrow_mut().end();
-        self.write(socket, Instant::now());
-        if socket.outbox.borrow().bytes() > 0 {
-            socket.stream.abort();
-        }
+        socket.end();
         let mut sockets = self.sockets.borrow_mut();
         if sockets.get(socket.id.place).is_some_and(|held| held.id == socket.id) {
             sockets.remove(socket.id.place);
@@ -284,5 +286,34 @@ impl Worker {
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palabre_protocol::{CloseCode, frame};
+    use scene::Scene;
+    use tokio::{io::AsyncReadExt, task::LocalSet, time::timeout};
+
+    #[tokio::test]
+    #[expect(clippy::await_holding_refcell_ref, reason = "that is the fault which delivering is to find")]
+    async fn a_worker_that_cannot_deliver_any_more_closes_its_connections_and_ends() {
+        let story = async {
+            let scene = Scene::new();
+            let (socket, mut client) = scene.socket().await;
+            scene.join(&socket).await;
+            let (_drain, draining) = watch::channel(None);
+            scene.send_frames(1).await;
+            let Scene { worker, mailbox, .. } = scene;
+            let rooms = worker.rooms.borrow_mut();
+            let ended = timeout(Duration::from_secs(10), Rc::clone(&worker).run(mailbox, draining)).await;
+            assert!(ended.is_ok(), "it goes on, and delivers nothing");
+            drop(rooms);
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, frame::close(CloseCode::Internal));
+        };
+        LocalSet::new().run_until(story).await;
     }
 }

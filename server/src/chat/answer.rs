@@ -6,6 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use channel_layer::{Answer, GroupName, MessageId, Position, Sent};
+use futures_util::FutureExt;
 use palabre_protocol::{Ack, Done, ErrorFrame, Refusal, Request, encode};
 
 /// Does what a request about a group asks for; a refusal names the group.
@@ -62,21 +63,38 @@ pub(super) fn answer_done(
 }
 
 /// Lets `work` go on beside the client's next requests; `ack` makes a frame of what it comes to, given `ref` and group.
-fn defer<T>(
+fn defer<T: 'static>(
     request: &Request,
     group: &GroupName,
     work: impl Future<Output = Result<T, Failure>> + 'static,
     cx: &Context,
     ack: impl FnOnce(T, &str, &str, &Context) -> Bytes + 'static,
 ) -> Outcome {
-    let (reference, group, here) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
-    cx.defer(async move {
-        let (reference, group) = (reference.as_deref(), group.as_str());
-        match work.await {
-            Ok(done) => Some(ack(done, reference?, group, &here)),
-            Err(Failure(Refusal { code, message })) => {
-                Some(here.error(&ErrorFrame { reference, group: Some(group), code, message: &message }))
-            }
+    let mut work = work.boxed_local();
+    // Without a backend it is done already, and nothing need be kept for later.
+    if let Some(done) = (&mut work).now_or_never() {
+        if let Some(frame) = frame(done, request.reference(), group, cx, ack) {
+            cx.write(frame);
         }
-    })
+        return Ok(());
+    }
+    let (reference, group, here) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
+    cx.defer(async move { frame(work.await, reference.as_deref(), &group, &here, ack) })
+}
+
+/// The ack of what was done, if anybody asked for it, or the error.
+fn frame<T>(
+    done: Result<T, Failure>,
+    reference: Option<&str>,
+    group: &GroupName,
+    cx: &Context,
+    ack: impl FnOnce(T, &str, &str, &Context) -> Bytes,
+) -> Option<Bytes> {
+    let group = group.as_str();
+    match done {
+        Ok(done) => Some(ack(done, reference?, group, cx)),
+        Err(Failure(Refusal { code, message })) => {
+            Some(cx.error(&ErrorFrame { reference, group: Some(group), code, message: &message }))
+        }
+    }
 }

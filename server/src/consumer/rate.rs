@@ -63,7 +63,7 @@ impl Bucket {
 
 /// How long a rate takes for so much.
 pub(crate) fn time_of(rate: Rate, count: u32) -> Duration {
-    Duration::from_secs(count.into()) / rate.per_s.get()
+    Duration::from_nanos(u64::from(count) * 1_000_000_000 / u64::from(rate.per_s.get()))
 }
 
 impl TooFast {

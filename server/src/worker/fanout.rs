@@ -5,7 +5,7 @@
 
 use crate::{
     position::on_wire,
-    socket::{Socket, SocketId},
+    socket::SocketId,
     worker::{
         Worker,
         flush::Turn,
@@ -25,15 +25,13 @@ const PIECE_BYTES_MAX: usize = 64 << 10;
 struct Piece {
     messages: Vec<Arc<Posted>>,
     bytes: usize,
-    /// None was handed out before in this turn.
-    is_first: bool,
 }
 
 impl Worker {
     /// Hands out `first` and whatever else waits, up to `deliveries_max`.
     ///
-    /// If that is one piece, it is written at once; several are queued first, so that a member of several groups gets
-    /// them in one write.
+    /// What a member gets first in a turn is written at once, and what follows is queued: a member of several groups gets all
+    /// of that in one write.
     pub(super) fn deliver(
         self: &Rc<Self>,
         first: Received,
@@ -41,14 +39,14 @@ impl Worker {
         deliveries_max: usize,
         turn: &mut Turn,
     ) {
-        let mut piece = Piece { messages: Vec::new(), bytes: 0, is_first: true };
+        let mut piece = Piece { messages: Vec::new(), bytes: 0 };
         let mut next = Some(first);
         let mut taken = 0;
         while let Some(received) = next.take() {
             match received {
-                Received::Delivery(delivery) => self.take(delivery, &mut piece),
+                Received::Delivery(delivery) => self.take(delivery, &mut piece, turn),
                 Received::Lagged { missed } => {
-                    self.hand_out(&mut piece);
+                    self.hand_out(&mut piece, turn);
                     tracing::warn!(
                         event = "worker.lagged",
                         missed,
@@ -63,14 +61,10 @@ impl Worker {
                 next = mailbox.try_recv();
             }
         }
-        if piece.is_first {
-            self.give_out(&mut piece, |socket, frames| self.write_through(socket, frames, turn));
-        } else {
-            self.hand_out(&mut piece);
-        }
+        self.hand_out(&mut piece, turn);
     }
 
-    fn take(self: &Rc<Self>, delivery: Delivery, piece: &mut Piece) {
+    fn take(self: &Rc<Self>, delivery: Delivery, piece: &mut Piece, turn: &mut Turn) {
         match delivery {
             Delivery::Message(posted) => {
                 let is_shared = posted.except.is_none()
@@ -79,7 +73,7 @@ impl Worker {
                 let fits = piece.bytes <= PIECE_BYTES_MAX
                     && piece.messages.last().is_none_or(|last| last.group == posted.group);
                 if !(is_shared && fits) {
-                    self.hand_out(piece);
+                    self.hand_out(piece, turn);
                 }
                 if is_shared {
                     piece.bytes += posted.body.data().len();
@@ -90,7 +84,7 @@ impl Worker {
                 }
             }
             Delivery::Placed { ref group, .. } | Delivery::Resync { ref group, .. } => {
-                self.hand_out(piece);
+                self.hand_out(piece, turn);
                 self.post_one(group, &delivery);
             }
             Delivery::Presence(change) => self.show(&change),
@@ -110,23 +104,20 @@ impl Worker {
         }
     }
 
-    fn hand_out(&self, piece: &mut Piece) {
-        self.give_out(piece, |socket, frames| self.push(socket, frames.clone()));
-    }
-
-    fn give_out(&self, piece: &mut Piece, give: impl FnMut(&Rc<Socket>, &Bytes)) {
+    fn hand_out(&self, piece: &mut Piece, turn: &mut Turn) {
         let Some(first) = piece.messages.first() else { return };
         for posted in &piece.messages {
             self.follow.meet(posted.id);
         }
         self.with_room(&first.group, |room| {
             if !room.defer(piece.messages.iter().cloned().map(Delivery::Message)) {
-                room.give_all(self, &piece.messages, give);
+                room.give_all(self, &piece.messages, |socket, frames| {
+                    self.write_through(socket, frames, turn);
+                });
             }
         });
         piece.messages.clear();
         piece.bytes = 0;
-        piece.is_first = false;
     }
 
     /// One delivery of a group by itself, in its order.

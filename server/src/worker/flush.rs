@@ -102,12 +102,13 @@ impl Worker {
         if self.touched.borrow().is_empty() { Left::None } else { Left::Some }
     }
 
-    /// Offers a piece to the kernel at once, for as long as the turn lasts and where nothing stands before it; what is not
-    /// taken is queued.
+    /// Offers a piece to the kernel at once, for as long as the turn lasts, where nothing stands before it and nothing was
+    /// written in this turn; else, and what is not taken, is queued.
     ///
     /// A fan-out walks its members' memory once instead of twice, and most of what waits nowhere is never queued.
     pub(super) fn write_through(&self, socket: &Rc<Socket>, piece: &Bytes, turn: &mut Turn) {
-        let is_first = !socket.blocked.get() && socket.outbox.borrow().is_idle();
+        let is_first =
+            !socket.blocked.get() && socket.spoke.get() != turn.begun && socket.outbox.borrow().is_idle();
         if !is_first || !turn.write() {
             return self.push(socket, piece.clone());
         }

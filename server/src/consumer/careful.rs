@@ -1,7 +1,7 @@
 //! How application code is run: in its time, and so that a panic ends what it was about and nothing else.
 
 use crate::worker::tally::Tally;
-use futures_util::future::FutureExt;
+use futures_util::future::{FutureExt, TryFutureExt};
 use palabre_protocol::CloseCode;
 use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
 use tokio::time::timeout;
@@ -14,8 +14,14 @@ const HANDLER_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Panicked;
 
 /// Runs application code to its end, which may be a panic. What that leaves half done is its connection's, which ends.
-pub(crate) async fn caught<T>(tally: &Tally, code: impl Future<Output = T>) -> Result<T, Panicked> {
-    AssertUnwindSafe(code).catch_unwind().await.map_err(|_| {
+///
+/// Not an `async fn`, which would hold `code` twice: as what it was given and as what it awaits. It is most of an idle
+/// connection.
+pub(crate) fn caught<T>(
+    tally: &Tally,
+    code: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, Panicked>> {
+    AssertUnwindSafe(code).catch_unwind().map_err(|_| {
         // The panic itself was told by the process's hook.
         tracing::error!(event = "consumer.panicked", "a handler panicked; its connection is closed");
         tally.panics.add(1);

@@ -1,7 +1,7 @@
 //! How fast somebody may change what they wrote.
 //!
-//! An amendment of an old message has the backend write again what came after it: as much as hundreds of new messages cost,
-//! for one request. So edits and deletions have rates of their own, for a connection and for a user's together.
+//! People mend a message now and then; who does it all the time moves what everybody reads, and in some backends an amendment
+//! costs more than a message. So edits and deletions have rates of their own, for a connection and for a user's together.
 
 use crate::{
     chat::chats::Chats,

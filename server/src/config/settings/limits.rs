@@ -40,7 +40,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Of [`Rates::edits`]. One of an old message may cost the backend as much as hundreds of new ones.
+    /// Of [`Rates::edits`]: people mend a message now and then.
     pub const EDITS: Rate = Rate { per_s: NonZeroU32::MIN, burst: 20 };
 
     pub(super) fn read(from: &mut Values<'_>) -> Self {

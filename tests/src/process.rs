@@ -109,6 +109,11 @@ impl HubProcess {
         self.status_kib("VmRSS:")
     }
 
+    /// The most memory that it has held at any time, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
     /// How much it has reserved, touched or not, in KiB.
     pub fn virtual_kib(&self) -> u64 {
         self.status_kib("VmSize:")

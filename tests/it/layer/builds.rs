@@ -1,7 +1,8 @@
 //! Nodes of other builds on the same Redis: both chat, and what one cannot read is counted and passed over.
 //!
 //! A test has no old binary to run. What one wrote is kept as bytes beside the envelope's code, and so are its scripts: `other`
-//! is a node that speaks to Redis by these. It is the first build's, or one whose envelopes say more than anybody knows yet.
+//! is a node that speaks to Redis by these. It is the first that kept histories in the present form, or one whose envelopes say
+//! more than anybody knows yet. An older form is not shared: such a history begins anew.
 
 mod envelope;
 mod other;

@@ -1,8 +1,7 @@
-//! A node of another build over a real Redis: the first build's own scripts, and its envelopes, or those of a build to come.
+//! A node of another build over a real Redis: an earlier build's scripts, and its envelopes, or those of a build to come.
 //!
 //! The scripts in `channel-layer/golden` are the first that kept histories in this form, byte for byte; what that build said to
-//! Redis besides, and how it read
-//! and wrote an envelope, is written here as it was. It knew no owner, no amendment and no presence, and read no history
+//! Redis besides, and how it read and wrote an envelope, is written here as it was. It knew no owner, no amendment and no presence, and read no history
 //! backwards. What stands above the relay is this build's layer, for other builds differ in what they write and read.
 
 use std::{

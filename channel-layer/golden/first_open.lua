@@ -1,146 +1,141 @@
--- What opening and reading have in common: whether a history is whole, and a part of it. Stands before either script.
+local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE = 1000, 1048576, 86400, 12000, ''
+-- What opening and reading have in common: whether a history is there, and a part of it. Stands before either script.
 --
--- KEYS  1 meta  2 stream  3 young ids  4 old ids  5 bodies
--- ARGV  1 'after', 'before' or 'latest'  2 epoch and  3 offset of the position that this is said of
---       4 how many messages then  5 how many of the latest if that cannot be had without a hole  6 age_ms
--- A part is {epoch, offset, {past epoch, 'base:high', …}, which, {{offset, epoch, kind, envelope}, …}}, where `which` is what
--- was asked for or else 'latest'; oldest first if it is 'after', newest first otherwise. Nothing in it is too old.
+-- KEYS  1 history
+-- ARGV  1 'after', 'before' or 'latest'  2 position that this is said of
+--       3 how many messages then  4 how many of the latest if that cannot be had without a hole
+-- A part is {epoch, offset, 'past epoch:base:high …', which, {entry, …}}, where `which` is what was asked for or else
+-- 'latest'; oldest first if it is 'after', newest first otherwise. An entry is when it was kept (s), its position and its
+-- envelope. Nothing in it is too old.
 
-local meta, stream, bodies = KEYS[1], KEYS[2], KEYS[5]
+local history = KEYS[1]
 
 -- The version of the form in which all this is kept.
-local FORM = '2'
+local FORM = '3'
 -- More values than some thousands cannot be handed to one command.
-local BODIES_STEP = 500
+local STEP_MIN, STEP_MAX = 64, 500
 
-local function id_of(offset) return string.format('%.0f-0', offset) end
-
--- All that `meta` holds.
+-- What is known of the history.
 local function all()
-  local m, flat = {}, redis.call('HGETALL', meta)
-  for i = 1, #flat, 2 do m[flat[i]] = flat[i + 1] end
+  local m, fields = {}, {'v', 'e', 'o', 'life', 't', 'p', 'nodes'}
+  for i, value in ipairs(redis.call('HMGET', history, unpack(fields))) do m[fields[i]] = value end
   return m
 end
 
-local function trimmed(m) return tonumber((m.t or ':0'):match(':(%d+)$')) end
-
--- Whether every message is there with its body. One that never was is not, nor is one that expired, was evicted in part, or
--- is kept in another form.
-local function whole(m)
-  local length = redis.call('XLEN', stream)
-  return m.v == FORM and length == tonumber(m.o) - trimmed(m) - tonumber(m.x or 0)
-    and redis.call('HLEN', bodies) == length
-end
+-- One that never was is not there, nor is one that expired, or is kept in another form.
+local function whole(m) return m.v == FORM and m.e and m.o and m.life end
 
 local function part(m)
-  local past = {}
-  for field, value in pairs(m) do
-    if field:sub(1, 2) == 'p:' then
-      past[#past + 1] = field:sub(3)
-      past[#past + 1] = value
-    end
-  end
+  local trimmed, head = tonumber((m.t or ''):sub(17), 16) or 0, tonumber(m.o)
 
   -- Up to where the position's epoch is good in this history.
-  local position, base = tonumber(ARGV[3]), nil
-  if ARGV[2] == m.e then
-    base = tonumber(m.o)
-  elseif m['p:' .. ARGV[2]] then
-    base = tonumber(m['p:' .. ARGV[2]]:match('^(%d+)'))
+  local epoch, position, base = ARGV[2]:sub(1, 16), tonumber(ARGV[2]:sub(17), 16), nil
+  if epoch == m.e then
+    base = head
+  else
+    base = tonumber((' ' .. (m.p or '')):match(' ' .. epoch .. ':(%d+)'))
   end
   local good = base and position <= base
 
-  -- A group is trimmed by age only now and then: e, ts, id, k and n stand in this order in every entry.
-  local time = redis.call('TIME')
-  local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[6])
-  local function too_old(entry) return tonumber(entry[2][4]) < oldest end
-
-  local which, entries = ARGV[1], nil
-  if which == 'after' and good and position >= trimmed(m) then
-    entries = redis.call('XRANGE', stream, id_of(position + 1), '+', 'COUNT', ARGV[4])
-    if entries[1] and too_old(entries[1]) then entries = nil end
-  elseif which == 'before' and good then
-    entries = redis.call('XREVRANGE', stream, id_of(math.max(position - 1, 0)), '-', 'COUNT', ARGV[4])
-  elseif which == 'latest' then
-    entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', ARGV[4])
-  end
-  if not entries then
-    which, entries = 'latest', redis.call('XREVRANGE', stream, '+', '-', 'COUNT', ARGV[5])
-  end
-
-  local found, offsets = {}, {}
-  for i, entry in ipairs(entries) do
-    -- What stands before one that is too old is so too.
-    if which ~= 'after' and too_old(entry) then break end
-    offsets[i] = entry[1]:match('^(%d+)')
-    found[i] = {offsets[i], entry[2][2], entry[2][8]}
-  end
-  for first = 1, #offsets, BODIES_STEP do
-    local last = math.min(first + BODIES_STEP - 1, #offsets)
-    for i, envelope in ipairs(redis.call('HMGET', bodies, unpack(offsets, first, last))) do
-      found[first + i - 1][4] = envelope
+  -- The entries from one offset to another, in either order, up to one that is too old; and whether there was such a one, for
+  -- a group is trimmed by age only now and then. What amendments took out is passed over.
+  local oldest = redis.call('TIME')[1] - AGE_S
+  local function entries(first, last, by, max)
+    local found = {}
+    while #found < max and (last - first) * by >= 0 do
+      local offsets = {}
+      for at = first, last, by do
+        offsets[#offsets + 1] = at
+        if #offsets == math.min(math.max(max - #found, STEP_MIN), STEP_MAX) then break end
+      end
+      for _, entry in ipairs(redis.call('HMGET', history, unpack(offsets))) do
+        if entry and #entry > 32 and #found < max then
+          if tonumber(entry:sub(1, 10)) < oldest then return found, true end
+          found[#found + 1] = entry
+        end
+      end
+      first = first + by * #offsets
     end
+    return found, false
   end
-  return {m.e, m.o, past, which, found}
+
+  local which, found, is_old = ARGV[1], nil, nil
+  if which == 'after' and good and position >= trimmed then
+    found, is_old = entries(position + 1, head, 1, tonumber(ARGV[3]))
+    if is_old then found = nil end
+  elseif which == 'before' and good then
+    found = entries(math.min(position - 1, head), trimmed + 1, -1, tonumber(ARGV[3]))
+  elseif which == 'latest' then
+    found = entries(head, trimmed + 1, -1, tonumber(ARGV[3]))
+  end
+  if not found then
+    which, found = 'latest', entries(head, trimmed + 1, -1, tonumber(ARGV[4]))
+  end
+  return {m.e, m.o, m.p or '', which, found}
 end
 
--- Opens a group for one node: a Redis process that did not write it starts a new epoch, the node's chain of publishes
+-- Opens a group for one node: a life of Redis that did not write it starts a new epoch, the node's chain of publishes
 -- starts anew, and what the node lacks is returned, as `page.lua` says.
 --
--- ARGV  7 node  8 generation  9 life  10 epoch to start if need be
+-- ARGV  5 node  6 generation  7 life as the node believes  8 epoch to start if need be
+-- Gives {life, the part that was asked for}
 
-local node, generation, life, drawn = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local node, generation, believed, drawn = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 
 local PAST_MAX, NODES_MAX = 12, 64
+local UNWRITTEN_S = 600
 
 local m = all()
 
-local function set(field, value)
-  m[field] = value
-  redis.call('HSET', meta, field, value)
-end
-
--- Of all fields that begin with `prefix` keeps the `max` with the highest rank.
-local function bound(prefix, max, rank, drop)
-  local found = {}
-  for field in pairs(m) do
-    if field:sub(1, #prefix) == prefix then found[#found + 1] = field end
+local function set(changes)
+  local flat = {}
+  for field, value in pairs(changes) do
+    m[field] = value
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
   end
-  table.sort(found, function(a, b) return rank(a) > rank(b) end)
-  for i = max + 1, #found do drop(found[i]) end
+  redis.call('HSET', history, unpack(flat))
 end
 
-local function forget(field)
-  m[field] = nil
-  redis.call('HDEL', meta, field)
+-- What is written down is never a belief: the first replica, for one, changes the life of a running Redis, and two nodes
+-- that believe in different lives would begin epochs in turn. Both ids have 40 digits; 8 of each tell lives apart.
+local function life()
+  local run = redis.call('INFO', 'server'):match('run_id:(%x+)')
+  return run:sub(1, 8) .. redis.call('INFO', 'replication'):match('master_replid:(%x+)'):sub(1, 8)
 end
 
 if not whole(m) then
   -- Nothing of what is there can be trusted.
-  redis.call('UNLINK', unpack(KEYS))
+  redis.call('UNLINK', history)
   m = {}
-  for field, value in pairs({v = FORM, e = drawn, o = '0', life = life, start = '0', b = '0'}) do
-    set(field, value)
+  set({v = FORM, e = drawn, o = '0', life = life(), start = '0', b = '0'})
+elseif m.life ~= believed and m.life ~= life() then
+  -- Restarted or promoted: what it acknowledged may be lost. Offsets go on. No chain is good in another epoch.
+  local past = {m.e .. ':' .. m.o .. ':' .. m.o}
+  for before in (m.p or ''):gmatch('%S+') do
+    if #past < PAST_MAX then past[#past + 1] = before end
   end
-elseif m.life ~= life then
-  -- Restarted or promoted: what it acknowledged may be lost. Offsets go on, so that entry ids stay monotone.
-  set('p:' .. m.e, m.o .. ':' .. m.o)
-  set('e', drawn)
-  set('life', life)
-  set('start', m.o)
-  bound('p:', PAST_MAX, function(field) return tonumber(m[field]:match('^(%d+)')) end, forget)
+  set({p = table.concat(past, ' '), e = drawn, life = life(), start = m.o})
 end
 
-local mine = m['n:' .. node]
-if not mine or tonumber(mine:match('^(%d+)')) < generation then
-  set('n:' .. node, ARGV[8] .. ':0')
-  set('u:' .. node, redis.call('TIME')[1])
-  bound('n:', NODES_MAX, function(field) return tonumber(m['u:' .. field:sub(3)] or 0) end, function(field)
-    forget(field)
-    forget('u:' .. field:sub(3))
-  end)
+local chain = 'n:' .. node
+local mine = redis.call('HGET', history, chain)
+local is_present = mine and mine:sub(1, 32) == m.e .. m.life
+if not is_present or tonumber(mine:match('^(%d+)', 33)) < generation then
+  set({[chain] = m.e .. m.life .. ARGV[6] .. ':0'})
+  -- The nodes that have a chain, those that opened the group last at the end.
+  local nodes = {}
+  for other in (m.nodes or ''):gmatch('%S+') do
+    if other ~= node then nodes[#nodes + 1] = other end
+  end
+  nodes[#nodes + 1] = node
+  while #nodes > NODES_MAX do redis.call('HDEL', history, 'n:' .. table.remove(nodes, 1)) end
+  set({nodes = table.concat(nodes, ' ')})
 end
--- As long as `keep.lua` gives them, for it renews that only now and then.
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', tonumber(ARGV[6]) * 17 / 16)) end
+-- As long as `keep.lua` gives it, for that renews it only now and then. What nobody has written to yet is made by
+-- whoever looks, and is soon forgotten.
+local lives_s = AGE_S * 17 / 16
+if m.o == '0' then lives_s = math.min(lives_s, UNWRITTEN_S) end
+redis.call('PEXPIRE', history, math.floor(lives_s * 1000))
 
-return part(m)
+return {m.life, part(m)}

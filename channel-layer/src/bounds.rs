@@ -23,8 +23,8 @@ pub struct Bounds {
     pub history: Kept,
     /// The end of it that a node keeps beside a backend, for those who come late or come back.
     pub tail: Kept,
-    /// Ids that a group knows in each of two generations, to recognise repeats by: more than all nodes' tails and what may
-    /// wait to be sent.
+    /// Ids that a group knows at least, to recognise repeats by, and no more than twice as many: more than all nodes' tails and
+    /// what may wait to be sent.
     pub ids: usize,
     /// What a node remembers of all groups together, in bytes, roughly. Beyond it groups that were used long ago make room.
     pub node_bytes: usize,

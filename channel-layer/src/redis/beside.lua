@@ -1,23 +1,20 @@
 -- What every script over values beside a group's history begins with.
 --
--- KEYS  1 meta  2 stream  3 young ids  4 old ids  5 bodies  6… those of the values
+-- KEYS  1 history  2… those of the values
 -- ARGV  1 how long a history lives, in ms  2… the caller's own
 
 -- The offset of a message that is kept; nil: it is not, or was deleted.
 local function standing(id)
-  local function indexed(field)
-    return redis.call('HGET', KEYS[3], field) or redis.call('HGET', KEYS[4], field)
-  end
-  local newest, known, offset, what = indexed('a' .. id), nil, nil, nil
+  local newest, known = unpack(redis.call('HMGET', KEYS[1], 'a' .. id, id))
+  local offset
   if newest then
-    offset, what = newest:match('^(%d+):.*:(%a)$')
-  else
-    known = indexed(id)
-    offset = known and known:match('^%x+:(%d+):')
+    offset = newest:sub(41, 41) == 'r' and tonumber(newest:sub(42), 16)
+  elseif known then
+    offset = tonumber(known:sub(17, 32), 16)
   end
-  local entry = offset and what ~= 'd' and redis.call('XRANGE', KEYS[2], offset .. '-0', offset .. '-0')[1]
-  -- The index remembers more than the stream keeps, and the ids of amendments: only what bears the id is the message.
-  if entry and entry[2][6] == id then return tonumber(offset) end
+  local entry = offset and redis.call('HGET', KEYS[1], offset)
+  -- Ids are remembered for longer than messages are kept, and those of amendments too: only what bears the id is the message.
+  if entry and entry:sub(45, 60) == id then return offset end
 end
 
 local function renew(key) redis.call('PEXPIRE', key, ARGV[1]) end

@@ -116,7 +116,7 @@ impl Beside {
     ) -> Answer<Reply> {
         let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX).to_string().into_bytes();
         let arguments = [vec![age_ms], arguments].concat();
-        let keys: Vec<String> = (self.keys.group(group).into_iter())
+        let keys: Vec<String> = std::iter::once(self.keys.history(group))
             .chain(names.iter().map(|name| self.keys.beside(group, name)))
             .collect();
         let connections = self.present.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -4,7 +4,6 @@
 //! hole, or else the last of what there is; why it does is told here from the epochs that come with it.
 
 use crate::{
-    bounds::Bounds,
     delivery::Posted,
     envelope,
     history::{GAP_MESSAGES_MAX, GapReason, Lineage, Page, PastEpoch, Recovered, Span},
@@ -12,11 +11,13 @@ use crate::{
     name::GroupName,
     position::Position,
     redis::{
-        scripts::{millis, parse, shaped},
+        label,
+        scripts::{parse, shaped},
         unread::Unread,
     },
     relay::LinkError,
 };
+use bytes::Bytes;
 use redis::{Cmd, Value};
 use std::sync::Arc;
 
@@ -26,11 +27,11 @@ const UNREADABLE: &str = "unreadable";
 /// More is not asked for at once, whatever a caller says.
 const ENTRIES_MAX: usize = 1 << 20;
 
-/// An entry's offset, epoch, kind and envelope.
-type Entry = (u64, String, Vec<u8>, Value);
+/// When it was kept, its label, its envelope.
+type Entry = Vec<u8>;
 
-/// The kind of an entry that is a message.
-const MESSAGE: &[u8] = b"msg";
+/// How many digits of an entry say when it was kept.
+const TIME_BYTES: usize = 10;
 
 /// What is asked for, and given, oldest first.
 const AFTER: &str = "after";
@@ -62,14 +63,13 @@ impl<'a> Wanted<'a> {
     }
 
     /// Adds what `page.lua` is given.
-    pub(super) fn ask(&self, cmd: &mut Cmd, bounds: &Bounds) {
-        cmd.arg(self.which());
-        match self.span {
-            Span::After(known) | Span::Before(known) => cmd.arg(known.epoch.to_string()).arg(known.offset),
-            Span::Latest => cmd.arg("").arg(0),
+    pub(super) fn ask(&self, cmd: &mut Cmd) {
+        let position = match self.span {
+            Span::After(known) | Span::Before(known) => label::of(known),
+            Span::Latest => label::NONE,
         };
         // One more than is wanted tells whether there are more.
-        cmd.arg(self.messages_max + 1).arg(self.latest_max + 1).arg(millis(bounds.history.age));
+        cmd.arg(self.which()).arg(&position).arg(self.messages_max + 1).arg(self.latest_max + 1);
     }
 
     /// What `page.lua` gave.
@@ -81,9 +81,9 @@ impl<'a> Wanted<'a> {
         if answer == Value::Nil {
             return Err(LinkError::Unopened);
         }
-        let (epoch, offset, past, which, entries): (String, u64, Vec<String>, String, Vec<Entry>) =
+        let (epoch, offset, past, which, entries): (String, u64, String, String, Vec<Entry>) =
             shaped(answer)?;
-        let past = past.as_chunks().0.iter().map(past_epoch).collect::<Result<_, _>>()?;
+        let past = past.split_whitespace().map(past_epoch).collect::<Result<_, _>>()?;
         let lineage = Lineage { epoch: parse(&epoch)?, past };
         let head = Position { epoch: lineage.epoch, offset };
         let (Span::After(known) | Span::Before(known)) = self.span else {
@@ -120,26 +120,22 @@ impl<'a> Wanted<'a> {
 
 /// One entry. One that this version cannot read becomes an event that no consumer knows: nobody is shown it, and
 /// everybody's position moves past it.
-fn posted(
-    group: &GroupName,
-    (offset, epoch, kind, envelope): Entry,
-    unread: &Unread,
-) -> Result<Arc<Posted>, LinkError> {
-    let position = Some(Position { epoch: parse(&epoch)?, offset });
-    let envelope = match envelope {
-        Value::BulkString(bytes) if kind == MESSAGE => envelope::decode(bytes.into()).ok(),
-        _ => None,
-    };
-    Ok(Arc::new(match envelope {
-        Some(envelope) => envelope.posted(group.clone(), position),
-        None => {
+fn posted(group: &GroupName, entry: Entry, unread: &Unread) -> Result<Arc<Posted>, LinkError> {
+    let mut envelope = Bytes::from(entry);
+    let head = envelope.split_to(envelope.len().min(TIME_BYTES + label::BYTES));
+    let position = head.get(TIME_BYTES..).and_then(label::position);
+    let position = Some(position.ok_or(LinkError::Malformed("an entry without a position"))?);
+    Ok(Arc::new(match envelope::decode(envelope) {
+        Ok(envelope) => envelope.posted(group.clone(), position),
+        Err(_) => {
             unread.note();
             Posted::new(group.clone(), Message::event(MessageId::random(), UNREADABLE, ""), position)
         }
     }))
 }
 
-fn past_epoch([epoch, marks]: &[String; 2]) -> Result<PastEpoch, LinkError> {
-    let (base, high) = marks.split_once(':').ok_or(LinkError::Malformed("a past epoch"))?;
+fn past_epoch(words: &str) -> Result<PastEpoch, LinkError> {
+    let no_epoch = LinkError::Malformed("a past epoch");
+    let [epoch, base, high] = words.split(':').collect::<Vec<_>>()[..] else { return Err(no_epoch) };
     Ok(PastEpoch { epoch: parse(epoch)?, base: parse(base)?, high: parse(high)? })
 }

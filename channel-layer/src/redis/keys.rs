@@ -15,18 +15,21 @@ pub(crate) struct Keys {
     database: Arc<str>,
 }
 
-/// What a script gets as `KEYS`, in this order.
-pub(crate) type GroupKeys = [String; 5];
-
 impl Keys {
     pub(crate) fn new(prefix: &str, database: i64) -> Self {
         let database = if database == 0 { String::new() } else { format!(":db{database}") };
         Self { prefix: prefix.into(), database: database.into() }
     }
 
-    /// The hash of what is known of the group, its stream, the two generations of its ids, and the bodies of the stream's entries.
-    pub(crate) fn group(&self, group: &GroupName) -> GroupKeys {
-        ["m", "s", "i0", "i1", "b"].map(|part| format!("{}:{{{group}}}:{part}", self.prefix))
+    /// The hash in which a group's history is kept, and the pub/sub channel of the group in database 0. The name has the version
+    /// of the form: builds that keep histories in another one neither touch this one nor hear of it.
+    pub(crate) fn history(&self, group: &GroupName) -> String {
+        format!("{}:{{{group}}}:3", self.prefix)
+    }
+
+    /// What a group's channel has after the name of its history.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
     }
 
     /// A key beside a group's history, for values that somebody keeps there: it has the life of the history.
@@ -41,7 +44,7 @@ impl Keys {
 
     /// The pub/sub channel of a group.
     pub(crate) fn channel(&self, group: &GroupName) -> String {
-        format!("{}:{{{group}}}{}", self.prefix, self.database)
+        format!("{}:{{{group}}}:3{}", self.prefix, self.database)
     }
 
     /// The pub/sub channel of a process, whose name no other has.
@@ -57,7 +60,7 @@ impl Keys {
     /// The group of a pub/sub channel, if it is one of ours.
     pub(crate) fn group_of(&self, channel: &str) -> Option<GroupName> {
         let group = channel.strip_prefix(&*self.prefix)?.strip_prefix(":{")?;
-        group.strip_suffix(&*self.database)?.strip_suffix('}')?.parse().ok()
+        group.strip_suffix(&*self.database)?.strip_suffix("}:3")?.parse().ok()
     }
 }
 
@@ -70,8 +73,9 @@ mod tests {
         let keys = Keys::new("palabre", 0);
         let group: GroupName = "a.b-c_d".parse().unwrap();
         assert_eq!(keys.group_of(&keys.channel(&group)), Some(group.clone()));
-        assert_eq!(keys.group(&group)[1], "palabre:{a.b-c_d}:s");
-        for other in ["palabre:node:1", "palabre:{a b}", "other:{a}", "palabre:{a}:m", ""] {
+        assert_eq!(keys.history(&group), "palabre:{a.b-c_d}:3");
+        for other in ["palabre:node:1", "palabre:{a b}:3", "other:{a}:3", "palabre:{a}", "palabre:{a}:m", ""]
+        {
             assert_eq!(keys.group_of(other), None, "{other}");
         }
     }

@@ -5,7 +5,14 @@
 //! whatever goes wrong ends the link; whoever uses the relay connects again.
 
 use crate::{
-    redis::{hand_over, keys::Keys, life::Life, scripts::Scripts, subscriber, unread::Unread},
+    redis::{
+        hand_over,
+        keys::Keys,
+        life::Life,
+        scripts::{Scripts, Texts},
+        subscriber,
+        unread::Unread,
+    },
     relay::{Incoming, LinkError},
 };
 use redis::{
@@ -88,6 +95,7 @@ pub(crate) struct Watched {
 pub(crate) async fn connect(
     client: &Client,
     keys: &Keys,
+    texts: &Texts,
     node: &str,
     arrivals: mpsc::Sender<Incoming>,
     unread: &Arc<Unread>,
@@ -99,7 +107,7 @@ pub(crate) async fn connect(
     let mut commands = open(client, on_push()).await?;
     let mut pushes = open(client, on_push()).await?;
     let life = life(&mut commands).await?;
-    let scripts = Scripts::load(&mut commands).await?;
+    let scripts = Scripts::load(&mut commands, texts).await?;
     answer(pushes.subscribe(keys.node(node))).await?;
     let (node, unread) = (node.into(), Arc::clone(unread));
     let connections = Connections { commands, pushes, life, node, scripts, unread, ended };

@@ -1,14 +1,15 @@
 //! The relay over Redis: scripts number and keep, pub/sub passes on.
 //!
 //! A node has one connection for commands and one for subscriptions. They are made together and end together, so
-//! that "publishes work, nothing is heard" cannot last. `keys` names everything, `scripts` speaks for the Lua
-//! files, `history` knows what they read, `subscriber` what is pushed, `link` watches over both connections,
+//! that "publishes work, nothing is heard" cannot last. `keys` names everything, `label` writes positions, `scripts` speaks
+//! for the Lua files, `history` knows what they read, `subscriber` what is pushed, `link` watches over both connections,
 //! `census` knows who else is there.
 
 mod beside;
 mod census;
 mod history;
 mod keys;
+mod label;
 mod life;
 mod link;
 mod presence;
@@ -32,6 +33,7 @@ use history::Wanted;
 use keys::Keys;
 use link::{Connections, INCOMING_MAX};
 use redis::Value;
+use scripts::Texts;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -126,7 +128,8 @@ impl Relay for RedisRelay {
     fn connect<'a>(&'a self, node: &'a str) -> Answered<'a, Link> {
         async move {
             let (arrivals, incoming) = mpsc::channel(INCOMING_MAX);
-            let watched = link::connect(&self.client, &self.keys, node, arrivals, &self.unread).await;
+            let texts = Texts::new(&self.bounds, &self.keys);
+            let watched = link::connect(&self.client, &self.keys, &texts, node, arrivals, &self.unread).await;
             self.failures.lock().unwrap_or_else(PoisonError::into_inner).log(watched.as_ref().err());
             let watched = watched?;
             let fresh = Some(watched.connections.clone());
@@ -161,7 +164,7 @@ impl Relay for RedisRelay {
             let mut pipe = redis::pipe();
             for outgoing in &batch {
                 pipe.add_command(match outgoing.place {
-                    Some(place) => scripts::publish(&connections, &self.keys, &self.bounds, outgoing, place),
+                    Some(place) => scripts::publish(&connections, &self.keys, outgoing, place),
                     None => scripts::pass_on(&self.keys, outgoing),
                 });
             }
@@ -213,7 +216,7 @@ impl Relay for RedisRelay {
         async move {
             let connections = self.connections()?;
             let wanted = Wanted::by_reader(&group, span, messages_max);
-            let read = scripts::read(&connections, &self.keys, &self.bounds, &wanted);
+            let read = scripts::read(&connections, &self.keys, &wanted);
             let answer = link::answer(read.query_async(&mut connections.commands())).await?;
             wanted.found(answer, &connections.unread).map(|(_, recovered)| recovered)
         }

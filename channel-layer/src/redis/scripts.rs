@@ -5,12 +5,13 @@ use crate::{
     bounds::{Bounds, Kept},
     envelope,
     history::Span,
+    message::MessageId,
     position::{Epoch, Position},
     redis::{
         history::Wanted,
         keys::Keys,
+        label,
         link::{self, Connections},
-        subscriber::NO_POSITION,
     },
     relay::{Chain, LinkError, Opened, Opening, Outgoing, Verdict},
 };
@@ -19,9 +20,27 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 const OPEN: &str = concat!(include_str!("page.lua"), include_str!("open.lua"));
 const READ: &str = concat!(include_str!("page.lua"), include_str!("read.lua"));
-const PUBLISH: &str = concat!(include_str!("keep.lua"), include_str!("publish.lua"));
-const AMEND: &str = concat!(include_str!("keep.lua"), include_str!("amend.lua"));
+const PUBLISH: &str = concat!(include_str!("check.lua"), include_str!("keep.lua"));
+const AMEND: &str = concat!(include_str!("check.lua"), include_str!("amend.lua"), include_str!("keep.lua"));
 const PRESENCE: &str = include_str!("presence.lua");
+
+/// The texts of the scripts. What is the same for every call stands in them: an argument more costs every message.
+#[derive(Debug)]
+pub(crate) struct Texts([String; 5]);
+
+impl Texts {
+    pub(crate) fn new(bounds: &Bounds, keys: &Keys) -> Self {
+        let Kept { messages, bytes, age } = bounds.history;
+        // Entries say when they were kept in seconds.
+        let age_s = age.as_secs().max(1);
+        let constants = format!(
+            "local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE = {messages}, {bytes}, {age_s}, {}, '{}'\n",
+            bounds.ids,
+            keys.database()
+        );
+        Self([OPEN, READ, PUBLISH, AMEND, PRESENCE].map(|script| format!("{constants}{script}")))
+    }
+}
 
 /// The names under which a Redis process knows the scripts.
 #[derive(Clone)]
@@ -34,9 +53,12 @@ pub(crate) struct Scripts {
 }
 
 impl Scripts {
-    pub(crate) async fn load(commands: &mut MultiplexedConnection) -> Result<Self, LinkError> {
-        let mut names = Vec::with_capacity(5);
-        for script in [OPEN, READ, PUBLISH, AMEND, PRESENCE] {
+    pub(crate) async fn load(
+        commands: &mut MultiplexedConnection,
+        Texts(texts): &Texts,
+    ) -> Result<Self, LinkError> {
+        let mut names = Vec::with_capacity(texts.len());
+        for script in texts {
             let load = redis::cmd("SCRIPT").arg("LOAD").arg(script).to_owned();
             names.push(link::answer(load.query_async::<String>(commands)).await?);
         }
@@ -61,8 +83,8 @@ pub(crate) fn call(script: &str, keys: &[String]) -> Cmd {
 /// Makes a group ready for this node's publishes, and reads what the node lacks or, when it has nothing of it yet, what it
 /// will keep.
 pub(crate) fn open(connections: &Connections, keys: &Keys, bounds: &Bounds, opening: &Opening) -> Cmd {
-    let mut cmd = call(&connections.scripts.open, &keys.group(&opening.group));
-    wanted(bounds, opening).ask(&mut cmd, bounds);
+    let mut cmd = call(&connections.scripts.open, &[keys.history(&opening.group)]);
+    wanted(bounds, opening).ask(&mut cmd);
     cmd.arg(&*connections.node)
         .arg(opening.generation)
         .arg(connections.life.text())
@@ -81,9 +103,9 @@ fn wanted<'a>(bounds: &Bounds, opening: &'a Opening) -> Wanted<'a> {
 }
 
 /// Reads a part of a group's history.
-pub(crate) fn read(connections: &Connections, keys: &Keys, bounds: &Bounds, wanted: &Wanted<'_>) -> Cmd {
-    let mut cmd = call(&connections.scripts.read, &keys.group(wanted.group));
-    wanted.ask(&mut cmd, bounds);
+pub(crate) fn read(connections: &Connections, keys: &Keys, wanted: &Wanted<'_>) -> Cmd {
+    let mut cmd = call(&connections.scripts.read, &[keys.history(wanted.group)]);
+    wanted.ask(&mut cmd);
     cmd
 }
 
@@ -91,7 +113,6 @@ pub(crate) fn read(connections: &Connections, keys: &Keys, bounds: &Bounds, want
 pub(crate) fn publish(
     connections: &Connections,
     keys: &Keys,
-    bounds: &Bounds,
     outgoing: &Outgoing,
     (epoch, chain): (Epoch, Chain),
 ) -> Cmd {
@@ -100,35 +121,31 @@ pub(crate) fn publish(
         Some(_) => &connections.scripts.amend,
         None => &connections.scripts.publish,
     };
-    let mut cmd = call(script, &keys.group(group));
-    cmd.arg(keys.channel(group)).arg(epoch.to_string()).arg(connections.life.text()).arg(&*connections.node);
-    cmd.arg(format!("{}:{}", chain.generation, chain.seq - 1))
-        .arg(format!("{}:{}", chain.generation, chain.seq));
-    cmd.arg(&message.id.as_u128().to_be_bytes()[..]).arg(format!("{:016x}", message.digest()));
-    match message.floor {
-        Some(floor) => cmd.arg(floor.epoch.to_string()).arg(floor.offset),
-        None => cmd.arg("").arg(0),
-    };
+    let mut cmd = call(script, &[keys.history(group)]);
+    let (Chain { generation, seq }, life) = (chain, connections.life.text());
+    cmd.arg(format!("n:{}", connections.node));
+    cmd.arg(format!("{epoch}{life}{generation}:{}", seq - 1)).arg(format!("{epoch}{life}{generation}:{seq}"));
+    cmd.arg(format!("{:016x}", message.digest()));
+    cmd.arg(&message.floor.map_or(label::NONE, label::of));
     let envelope = envelope::encode(message);
-    let filled_in = message.amends().map_or(envelope.len()..envelope.len(), |_| envelope::FILLED_IN);
-    cmd.arg(&envelope[..filled_in.start]);
-    let Kept { messages, bytes, age } = bounds.history;
-    cmd.arg(messages).arg(bytes).arg(millis(age)).arg(bounds.ids);
-    if let Some(Amends { target, amendment }) = message.amends() {
-        let owner = message.owner.map(Owner::as_u64).unwrap_or_default();
-        cmd.arg(&target.as_u128().to_be_bytes()[..]).arg(&owner.to_be_bytes()[..]);
-        cmd.arg(match amendment {
-            Amendment::Replace => "r",
-            Amendment::Delete => "d",
-        });
-        cmd.arg(&envelope[filled_in.end..]);
-    }
+    let Some(Amends { target, amendment }) = message.amends() else {
+        cmd.arg(&*envelope);
+        return cmd;
+    };
+    let bytes = |id: MessageId| id.as_u128().to_be_bytes();
+    let owner = message.owner.map(Owner::as_u64).unwrap_or_default();
+    cmd.arg(&envelope[..envelope::FILLED_IN.start]).arg(&bytes(message.id)).arg(&bytes(target));
+    cmd.arg(&owner.to_be_bytes()).arg(match amendment {
+        Amendment::Replace => "r",
+        Amendment::Delete => "d",
+    });
+    cmd.arg(&envelope[envelope::FILLED_IN.end..]);
     cmd
 }
 
 /// An ephemeral message needs no script: nothing is numbered or kept.
 pub(crate) fn pass_on(keys: &Keys, outgoing: &Outgoing) -> Cmd {
-    let payload = [&NO_POSITION, &*envelope::encode(&outgoing.message)].concat();
+    let payload = [&label::NONE[..], &*envelope::encode(&outgoing.message)].concat();
     redis::cmd("PUBLISH").arg(keys.channel(&outgoing.group)).arg(payload).to_owned()
 }
 
@@ -137,15 +154,18 @@ pub(super) fn millis(duration: Duration) -> u64 {
 }
 
 pub(crate) fn verdict(outgoing: &Outgoing, answer: Value) -> Result<Verdict, LinkError> {
-    let words = match answer {
-        Value::Int(_receivers) => return Ok(Verdict::Sent),
-        words => shaped::<Vec<String>>(words)?,
+    let words = match (answer, outgoing.place) {
+        (Value::Int(_receivers), None) => return Ok(Verdict::Sent),
+        (Value::Int(offset), Some((epoch, _))) => {
+            let offset = u64::try_from(offset).map_err(|_| LinkError::Malformed("an offset below zero"))?;
+            return Ok(Verdict::Placed(Position { epoch, offset }));
+        }
+        (words, _) => shaped::<Vec<String>>(words)?,
     };
-    let (epoch, _) = outgoing.place.ok_or(LinkError::Malformed("a verdict on an ephemeral message"))?;
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["ok", offset] => Ok(Verdict::Placed(Position { epoch, offset: parse(offset)? })),
-        ["dup", epoch, offset] => {
-            Ok(Verdict::Known(Position { epoch: parse(epoch)?, offset: parse(offset)? }))
+        ["dup", position] => {
+            let known = label::position(position.as_bytes());
+            Ok(Verdict::Known(known.ok_or(LinkError::Malformed("a position"))?))
         }
         ["conflict"] => Ok(Verdict::Conflict),
         ["undecided"] => Ok(Verdict::Undecided),

@@ -7,19 +7,15 @@ use crate::{
     delivery::Posted,
     envelope,
     name::{ChannelName, GroupName},
-    position::{Epoch, Position},
-    redis::keys::Keys,
+    redis::{keys::Keys, label},
     relay::Incoming,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use redis::Value;
 use std::sync::Arc;
 
-/// How an ephemeral message is marked.
-pub(crate) const NO_POSITION: [u8; 32] = [b'0'; 32];
-
 /// What stands in the place of a position before a change of presence.
-pub(crate) const PRESENCE: [u8; 32] = [b'p'; 32];
+pub(crate) const PRESENCE: [u8; label::BYTES] = [b'p'; label::BYTES];
 
 /// One push of kind `message`; `None` when it is none of ours.
 pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
@@ -38,18 +34,13 @@ pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
 }
 
 fn posted(group: GroupName, mut payload: Bytes) -> Option<Posted> {
-    if payload.len() < NO_POSITION.len() {
+    if payload.len() < label::BYTES {
         return None;
     }
-    let label = payload.split_to(NO_POSITION.len());
-    let envelope = envelope::decode(payload).ok()?;
-    if *label == NO_POSITION {
-        return Some(envelope.posted(group, None));
-    }
-    let label = std::str::from_utf8(&label).ok()?;
-    let epoch: Epoch = label.get(..16)?.parse().ok()?;
-    let offset = u64::from_str_radix(label.get(16..)?, 16).ok()?;
-    Some(envelope.posted(group, Some(Position { epoch, offset })))
+    let label = payload.split_to(label::BYTES);
+    // An ephemeral message has none.
+    let position = if *label == label::NONE { None } else { Some(label::position(&label)?) };
+    Some(envelope::decode(payload).ok()?.posted(group, position))
 }
 
 /// The payload of a message to a mailbox.
@@ -85,14 +76,14 @@ mod tests {
         let keys = Keys::new("p", 0);
         let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
         let numbered = [b"00000000000000ff0000000000000010", &*envelope].concat();
-        let Some(Incoming::Posted(posted)) = read(&keys, push("p:{g}", &numbered)) else {
+        let Some(Incoming::Posted(posted)) = read(&keys, push("p:{g}:3", &numbered)) else {
             panic!("not read")
         };
         let position = posted.position.unwrap();
         assert_eq!((posted.group.as_str(), position.epoch.as_u64(), position.offset), ("g", 255, 16));
-        let ephemeral = [&NO_POSITION, &*envelope].concat();
+        let ephemeral = [&label::NONE[..], &*envelope].concat();
         assert!(matches!(
-            read(&keys, push("p:{g}", &ephemeral)),
+            read(&keys, push("p:{g}:3", &ephemeral)),
             Some(Incoming::Posted(posted)) if posted.position.is_none()
         ));
         let to: ChannelName = "n.0!s".parse().unwrap();
@@ -107,8 +98,8 @@ mod tests {
         let keys = Keys::new("p", 0);
         let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
         let wrong_label = [b"zz000000000000ff0000000000000010", &*envelope].concat();
-        for payload in [&b""[..], b"x", b"\xff\xff", &NO_POSITION, &wrong_label, &[200, 1, 2]] {
-            assert!(read(&keys, push("p:{g}", payload)).is_none());
+        for payload in [&b""[..], b"x", b"\xff\xff", &label::NONE, &wrong_label, &[200, 1, 2]] {
+            assert!(read(&keys, push("p:{g}:3", payload)).is_none());
             assert!(read(&keys, push("p:node:n", payload)).is_none());
         }
         assert!(read(&keys, vec![Value::Nil]).is_none());

@@ -17,7 +17,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 
-/// What one opening or one repairing read brings: as much as a stream keeps.
+/// What one opening or one repairing read brings: as much as a history keeps.
 pub(super) const ENTRIES_MAX: usize = 1_000;
 
 /// Reads under way at the backend, whoever asks. They share its connection with the publishes and the questions whether it

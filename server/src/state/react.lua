@@ -1,12 +1,12 @@
 -- Takes what one user says of one kind of reaction to a message, if it is later than what they said before.
 --
--- KEYS  6 the messages that have reactions, by offset  7 what a message's marks are called before its id  8 its counts
+-- KEYS  2 the messages that have reactions, by offset  3 what a message's marks are called before its id  4 its counts
 -- ARGV  2 message, 16 bytes  3 its id as text  4 user  5 kind  6 '1' given, '0' taken back  7 version or ''
 --       8 kinds_max  9 marks_max  10 messages_max
 -- Gives {'not_found'} {'full'} {'same'} {'changed', rev, kind, count, …}
 
 local kind, given = ARGV[5], ARGV[6]
-local marks, counts = KEYS[7] .. ARGV[3], KEYS[8] .. ARGV[3]
+local marks, counts = KEYS[3] .. ARGV[3], KEYS[4] .. ARGV[3]
 local mark = ARGV[4] .. kind
 
 local offset = standing(ARGV[2])
@@ -26,17 +26,17 @@ if given == '1' and redis.call('HEXISTS', counts, kind) == 0
   and redis.call('HLEN', counts) - (rev and 1 or 0) >= tonumber(ARGV[8]) then return {'full'} end
 
 redis.call('HSET', marks, mark, text(version) .. ':' .. given)
-redis.call('ZADD', KEYS[6], offset, ARGV[3])
-while redis.call('ZCARD', KEYS[6]) > tonumber(ARGV[10]) do
-  local oldest = redis.call('ZPOPMIN', KEYS[6])[1]
-  redis.call('UNLINK', KEYS[7] .. oldest, KEYS[8] .. oldest)
+redis.call('ZADD', KEYS[2], offset, ARGV[3])
+while redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[10]) do
+  local oldest = redis.call('ZPOPMIN', KEYS[2])[1]
+  redis.call('UNLINK', KEYS[3] .. oldest, KEYS[4] .. oldest)
 end
 if given ~= was_given then
   if redis.call('HINCRBY', counts, kind, given == '1' and 1 or -1) <= 0 then redis.call('HDEL', counts, kind) end
   rev = math.max(now, tonumber(rev or 0) + 1)
   redis.call('HSET', counts, '', text(rev))
 end
-for _, key in ipairs({KEYS[6], marks, counts}) do renew(key) end
+for _, key in ipairs({KEYS[2], marks, counts}) do renew(key) end
 if given == was_given then return {'same'} end
 
 local answer = {'changed', text(rev)}

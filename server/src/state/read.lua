@@ -1,10 +1,10 @@
 -- Moves on how far a user has read.
 --
--- KEYS  6 positions by user
+-- KEYS  2 positions by user
 -- ARGV  2 user  3 epoch  4 offset  5 users_max
 -- Gives 'epoch:offset' or 'full'
 
-local users, user = KEYS[6], ARGV[2]
+local users, user = KEYS[2], ARGV[2]
 local was = redis.call('HGET', users, user)
 local epoch, offset = (was or ':'):match('^(%x*):(%d*)$')
 if epoch == ARGV[3] and tonumber(offset) >= tonumber(ARGV[4]) then return was end

@@ -1,6 +1,9 @@
 //! Amendments over Redis: what they cost there, what the history's bounds make of them, and several nodes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use channel_layer::{
     Amendment, Bounds, ChannelLayer, Delivery, Epoch, Error, Health, Message, MessageId, Mode, Owner, Page,
@@ -9,7 +12,7 @@ use channel_layer::{
 use futures_util::future::try_join_all;
 use palabre_tests::RedisServer;
 
-use super::nodes::{Beside, PATIENT, PREFIX, group, healthy_node, is, key, member, message, next, offset};
+use super::nodes::{Beside, PATIENT, PREFIX, Stored, group, healthy_node, is, member, message, next, offset};
 
 pub(super) const ANA: Owner = Owner::from_u64(0xfedc_ba98_7654_3210);
 
@@ -47,28 +50,37 @@ async fn latest(layer: &dyn ChannelLayer) -> Page {
     page
 }
 
-/// What Redis keeps of the lobby: it is whole, its bytes add up, and it holds as many entries as this.
+/// What Redis keeps of the lobby: every offset that is not forgotten has its entry or what is left of it, every id is known,
+/// and the bytes add up. Gives how many entries amendments took out.
 pub(super) async fn assert_whole(beside: &mut Beside) -> u64 {
-    let lobby = group("lobby");
-    let meta = beside.meta(&lobby).await;
-    let entries: Vec<(String, Vec<Vec<u8>>)> = beside.ask(&format!("XRANGE {} - +", key(&lobby, "s"))).await;
-    let number = |field: &str| meta.get(field).map_or(0, |value| value.parse::<u64>().unwrap());
-    let trimmed = meta.get("t").map_or(0, |label| label.split_once(':').unwrap().1.parse().unwrap());
-    assert_eq!(number("o") - trimmed - number("x"), entries.len() as u64, "{meta:?}");
-    // What was taken out has left an entry that is marked as deleted.
-    let mut bytes = 96 * number("x");
-    for (id, fields) in &entries {
-        let field = format!("HSTRLEN {} {}", key(&lobby, "b"), id.strip_suffix("-0").unwrap());
-        let length: u64 = beside.ask(&field).await;
-        assert_eq!(fields[9], length.to_string().into_bytes(), "{id}");
-        bytes += length + 96;
+    let stored = beside.stored(&group("lobby")).await;
+    let Stored { meta, entries, left, ids, newest } = &stored;
+    let (head, trimmed) = (stored.number("o"), stored.trimmed());
+    let places: BTreeSet<u64> = entries.keys().chain(left.keys()).copied().collect();
+    assert!(places.into_iter().eq(stored.number("d") + 1..=head), "{meta:?}");
+    assert!(entries.keys().all(|at| *at > trimmed), "{meta:?}");
+    let taken_out = head - trimmed - entries.len() as u64;
+    assert_eq!(stored.number("x"), taken_out, "{meta:?}");
+    let label_of = |at: u64| format!("{}{at:016x}", meta["e"]).into_bytes();
+    for (at, entry) in entries {
+        assert_eq!(entry[10..42], label_of(*at));
     }
-    assert_eq!(number("b"), bytes);
-    let bodies: usize = beside.ask(&format!("HLEN {}", key(&lobby, "b"))).await;
-    assert_eq!(bodies, entries.len());
-    let offset = |(id, _): &(String, _)| id.strip_suffix("-0").unwrap().parse::<u64>().unwrap();
-    assert!(entries.is_sorted_by_key(offset));
-    number("x")
+    let bytes: usize = entries.values().map(|entry| entry.len() - 42 + 96).sum();
+    assert_eq!(stored.number("b"), bytes as u64 + 96 * taken_out);
+    // Each place has one id, and each id one place; where the newest version is, there is an entry, or what is left of it.
+    assert_eq!(ids.len(), entries.len() + left.len());
+    for (at, left) in left {
+        assert_eq!(ids[&left[..16]][..32], label_of(*at));
+        if let Some(target) = left.get(16..).filter(|target| !target.is_empty()) {
+            assert_eq!(newest[&[b"a", target].concat()][41..], label_of(*at)[16..]);
+        }
+    }
+    for (target, newest) in newest {
+        let at = u64::from_str_radix(std::str::from_utf8(&newest[41..]).unwrap(), 16).unwrap();
+        let place = entries.get(&at).map(|entry| &entry[44..60]).or_else(|| left[&at].get(16..));
+        assert_eq!(place, Some(&target[1..]));
+    }
+    taken_out
 }
 
 #[tokio::test]
@@ -182,13 +194,12 @@ async fn an_amendment_is_one_command_and_dies_with_its_target() {
     edit(&layer, 1, 100, "edited").await.unwrap();
     assert_eq!(evals(&mut beside).await, before + 1);
     // As if a day had passed for this message: trimmed, though its ids are known.
-    beside
-        .eval(
-            "redis.call('DEL', KEYS[2], KEYS[5]); redis.call('HSET', KEYS[1], 't', 'f:2', 'x', 0, 'b', 0)",
-            &group("lobby"),
-            &[],
-        )
-        .await;
+    let trim = r"
+        local entry = redis.call('HGET', KEYS[1], '2')
+        local left = entry:sub(77, 92) .. entry:sub(45, 60)
+        redis.call('HSET', KEYS[1], '2', left, 't', entry:sub(11, 42), 'x', 0, 'b', 0)";
+    beside.eval(trim, &group("lobby"), &[]).await;
+    assert_whole(&mut beside).await;
     assert_eq!(edit(&layer, 1, 101, "again").await, Err(Error::NotFound));
 }
 
@@ -201,12 +212,9 @@ async fn a_node_that_did_not_hear_takes_its_members_past_what_was_amended_meanwh
     send(&layer, 1).await;
     // Two more entries of which nobody is told, and the first of them was amended since.
     let hide = r"
-        local entry = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1][2]
-        local envelope = redis.call('HGET', KEYS[5], '1')
-        redis.call('XADD', KEYS[2], '3-0', entry[1], entry[2], entry[3], entry[4], entry[5], ARGV[1],
-            entry[7], entry[8], entry[9], entry[10])
-        redis.call('HSET', KEYS[5], '3', envelope:sub(1, 2) .. ARGV[1] .. envelope:sub(19))
-        redis.call('HSET', KEYS[1], 'o', 3, 'x', 1)";
+        local entry = redis.call('HGET', KEYS[1], '1')
+        entry = entry:sub(1, 41) .. '3' .. entry:sub(43, 44) .. ARGV[1] .. entry:sub(61)
+        redis.call('HSET', KEYS[1], '2', entry:sub(45, 60), '3', entry, 'o', 3, 'x', 1)";
     Beside::new(&redis).await.eval(hide, &lobby, &[&3_u128.to_be_bytes()]).await;
     send(&layer, 4).await;
     let mut live = Vec::new();

@@ -21,7 +21,7 @@ use palabre_tests::{RedisServer, machine::until};
 
 use self::{envelope::Build, other::OtherBuild};
 use super::nodes::{
-    Beside, PATIENT, PREFIX, channel, group, healthy_node, is, member, message, next, next_message, number,
+    Beside, PATIENT, PREFIX, group, healthy_node, is, member, message, next, next_message, number,
     numbers_of, offset, send,
 };
 
@@ -36,21 +36,16 @@ fn golden(file: &str, name: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
-/// Keeps and publishes an envelope under an id, as `publish.lua` does.
-async fn write(redis: &RedisServer, id: u128, kind: &str, envelope: &[u8]) {
+/// Keeps and publishes an envelope under an id, as `keep.lua` does.
+async fn write(redis: &RedisServer, id: u128, envelope: &[u8]) {
     let script = r"
-        local offset = redis.call('HINCRBY', KEYS[1], 'o', 1)
-        local epoch, time = redis.call('HGET', KEYS[1], 'e'), redis.call('TIME')
-        redis.call('XADD', KEYS[2], offset .. '-0', 'e', epoch, 'ts', time[1] .. '000', 'id', ARGV[3]:sub(3, 18),
-            'k', ARGV[4], 'n', #ARGV[3])
-        redis.call('HSET', KEYS[5], offset, ARGV[3])
-        redis.call('HSET', KEYS[3], ARGV[2], epoch .. ':' .. offset .. ':aa')
-        redis.call('HINCRBY', KEYS[1], 'b', #ARGV[3] + 96)
-        redis.call('PUBLISH', ARGV[1], epoch .. string.format('%016x', offset) .. ARGV[3])";
-    let (lobby, id) = (group("lobby"), id.to_be_bytes());
-    let channel = channel(&lobby);
-    let args: [&[u8]; 4] = [channel.as_bytes(), &id, envelope, kind.as_bytes()];
-    Beside::new(redis).await.eval(script, &lobby, &args).await;
+        local offset, epoch = redis.call('HINCRBY', KEYS[1], 'o', 1), redis.call('HGET', KEYS[1], 'e')
+        local label = epoch .. string.format('%016x', offset)
+        redis.call('HSET', KEYS[1], offset, redis.call('TIME')[1] .. label .. ARGV[2], ARGV[1], label .. 'aa')
+        redis.call('HINCRBY', KEYS[1], 'b', #ARGV[2] + 96)
+        redis.call('PUBLISH', KEYS[1], label .. ARGV[2])";
+    let args: [&[u8]; 2] = [&id.to_be_bytes(), envelope];
+    Beside::new(redis).await.eval(script, &group("lobby"), &args).await;
 }
 
 async fn history(layer: &dyn ChannelLayer) -> Vec<Arc<Posted>> {
@@ -74,7 +69,7 @@ async fn what_the_first_build_kept_is_delivered_and_read_and_nobody_s_to_amend()
     for (number, name) in [(1, "excluding"), (2, "frame")] {
         let mut envelope = golden(FIRST, name);
         envelope[2..18].copy_from_slice(&u128::to_be_bytes(number));
-        write(&redis, number, "msg", &envelope).await;
+        write(&redis, number, &envelope).await;
         let posted = next_message(&mut mailbox).await;
         assert_eq!(shown(&posted), (number, r#""version":1}"#.to_owned()));
         assert_eq!((posted.owner, posted.version.is_none()), (None, true));
@@ -93,9 +88,9 @@ async fn what_this_build_keeps_is_what_another_one_of_its_kind_reads() {
     let redis = RedisServer::start().await;
     let layer = healthy_node(&redis).await;
     let mut mailbox = member(&layer, &group("lobby"), 16).await;
-    write(&redis, ID, "msg", &golden(AMEND, "owned")).await;
+    write(&redis, ID, &golden(AMEND, "owned")).await;
     assert!(next_message(&mut mailbox).await.owner.is_some());
-    write(&redis, 7, "msg", &golden(AMEND, "replaced")).await;
+    write(&redis, 7, &golden(AMEND, "replaced")).await;
     let posted = next_message(&mut mailbox).await;
     let version = posted.version.as_ref().unwrap();
     assert_eq!((posted.id.as_u128(), version.number, version.first.offset), (ID, 2, 17));
@@ -120,8 +115,10 @@ async fn what_a_newer_build_writes_is_counted_and_passed_over() {
     send(&layer, &lobby, 1).await;
     let mut newer = golden(FIRST, "frame");
     newer[0] = 2;
-    write(&redis, 2, "msg", &newer).await;
-    write(&redis, 3, "poll", &golden(FIRST, "frame")).await;
+    write(&redis, 2, &newer).await;
+    let mut poll = golden(FIRST, "frame");
+    poll[1] = 77;
+    write(&redis, 3, &poll).await;
     until("both were counted", async || (relay.unread() >= 1).then_some(())).await;
     send(&layer, &lobby, 4).await;
     let mut live = Vec::new();
@@ -133,6 +130,25 @@ async fn what_a_newer_build_writes_is_counted_and_passed_over() {
     let bodies: Vec<usize> = history(&late).await.iter().map(|posted| posted.body.data().len()).collect();
     assert_eq!(bodies, [1, 0, 0, 1]);
     assert!(relay.unread() >= 2, "{}", relay.unread());
+}
+
+#[tokio::test]
+async fn what_a_build_of_another_form_keeps_is_left_alone_and_what_it_says_is_not_heard() {
+    let redis = RedisServer::start().await;
+    let mut beside = Beside::new(&redis).await;
+    beside.ask::<i64>("HSET test:{lobby}:m v 2 e 00000000000000ff o 1").await;
+    let layer = healthy_node(&redis).await;
+    let mut mailbox = member(&layer, &group("lobby"), 16).await;
+    send(&layer, &group("lobby"), 1).await;
+    let payload = [b"00000000000000ff0000000000000001", &*golden(FIRST, "frame")].concat();
+    let heard: u64 = beside.ask_bytes(&[b"PUBLISH", b"test:{lobby}", &payload]).await;
+    send(&layer, &group("lobby"), 2).await;
+    assert_eq!(heard, 0);
+    for at in 1..=2 {
+        assert_eq!(passed(&mut mailbox).await, at);
+    }
+    let form: String = beside.ask("HGET test:{lobby}:m v").await;
+    assert_eq!((form.as_str(), layer.report().counts.malformed), ("2", 0));
 }
 
 /// A node of another build on the same Redis, and its relay.

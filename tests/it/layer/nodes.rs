@@ -152,26 +152,72 @@ impl Beside {
         cmd.query_async(&mut self.0).await.unwrap_or_else(|error| panic!("Redis refused: {error}"))
     }
 
-    /// Runs a script on a group's meta hash, its stream, its two generations of ids and its bodies.
+    /// Runs a script on a group's history.
     pub(super) async fn eval(&mut self, script: &str, group: &GroupName, args: &[&[u8]]) -> Value {
-        let keys = ["m", "s", "i0", "i1", "b"].map(|part| key(group, part));
-        let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"5"];
-        words.extend(keys.iter().map(String::as_bytes));
+        let history = history(group);
+        let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"1", history.as_bytes()];
         words.extend(args);
         self.ask_bytes(&words).await
     }
 
-    /// What a group's meta hash holds.
+    /// What Redis holds of a group's history.
+    pub(super) async fn stored(&mut self, group: &GroupName) -> Stored {
+        let flat: Vec<(Vec<u8>, Vec<u8>)> = self.ask(&format!("HGETALL {}", history(group))).await;
+        let mut stored = Stored::default();
+        for (field, value) in flat {
+            match std::str::from_utf8(&field).ok().and_then(|field| field.parse().ok()) {
+                _ if field.len() == 16 => drop(stored.ids.insert(field, value)),
+                _ if field.len() == 17 && field[0] == b'a' => drop(stored.newest.insert(field, value)),
+                Some(offset) if value.len() > 32 => drop(stored.entries.insert(offset, value)),
+                Some(offset) => drop(stored.left.insert(offset, value)),
+                None => {
+                    let text = |bytes| String::from_utf8(bytes).expect("what is known of a history is text");
+                    stored.meta.insert(text(field), text(value));
+                }
+            }
+        }
+        stored
+    }
+
+    /// What is known of a group's history.
     pub(super) async fn meta(&mut self, group: &GroupName) -> BTreeMap<String, String> {
-        self.ask(&format!("HGETALL {}", key(group, "m"))).await
+        self.stored(group).await.meta
     }
 }
 
-pub(super) fn key(group: &GroupName, part: &str) -> String {
-    format!("{PREFIX}:{{{group}}}:{part}")
+/// What Redis holds of a group's history.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    pub(super) meta: BTreeMap<String, String>,
+    /// What is kept, by offset: when, its position, its envelope.
+    pub(super) entries: BTreeMap<u64, Vec<u8>>,
+    /// What is left of the rest.
+    pub(super) left: BTreeMap<u64, Vec<u8>>,
+    /// Positions and digests.
+    pub(super) ids: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Where the newest versions are.
+    pub(super) newest: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Stored {
+    /// A number that is known of the history; 0 when there is none.
+    pub(super) fn number(&self, field: &str) -> u64 {
+        self.meta.get(field).map_or(0, |value| value.parse().expect("a number"))
+    }
+
+    /// Up to which offset all was dropped.
+    pub(super) fn trimmed(&self) -> u64 {
+        let offset = |label: &String| u64::from_str_radix(&label[16..], 16).expect("a label");
+        self.meta.get("t").map_or(0, offset)
+    }
+}
+
+/// The hash of a group's history.
+pub(super) fn history(group: &GroupName) -> String {
+    format!("{PREFIX}:{{{group}}}:3")
 }
 
 /// The channel on which Redis passes a group's messages on.
 pub(super) fn channel(group: &GroupName) -> String {
-    format!("{PREFIX}:{{{group}}}")
+    history(group)
 }

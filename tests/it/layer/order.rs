@@ -3,7 +3,7 @@
 use channel_layer::{ChannelLayer, Health, ResilientLayer, Retention};
 use palabre_tests::RedisServer;
 
-use super::nodes::{Beside, channel, group, healthy_node, key, member, message, numbers, send};
+use super::nodes::{Beside, channel, group, healthy_node, history, member, message, numbers, send};
 
 /// Two nodes over a Redis of their own.
 async fn two_nodes() -> (RedisServer, [ResilientLayer; 2]) {
@@ -20,12 +20,9 @@ async fn what_a_node_did_not_hear_it_delivers_before_what_follows_and_once() {
     send(&nodes[0], &lobby, 1).await;
     // The same entry once more, under another id, and nobody is told.
     let hide = r"
-        local entry = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1][2]
-        local offset = redis.call('HINCRBY', KEYS[1], 'o', 1)
-        local envelope = redis.call('HGET', KEYS[5], '1')
-        redis.call('HSET', KEYS[5], offset, envelope:sub(1, 2) .. ARGV[1] .. envelope:sub(19))
-        return redis.call('XADD', KEYS[2], offset .. '-0',
-            entry[1], entry[2], entry[3], entry[4], entry[5], ARGV[1], entry[7], entry[8], entry[9], entry[10])";
+        local offset, entry = redis.call('HINCRBY', KEYS[1], 'o', 1), redis.call('HGET', KEYS[1], '1')
+        entry = entry:sub(1, 26) .. string.format('%016x', offset) .. entry:sub(43, 44) .. ARGV[1] .. entry:sub(61)
+        return redis.call('HSET', KEYS[1], offset, entry)";
     let mut beside = Beside::new(&redis).await;
     for hidden in [2_u128, 3] {
         beside.eval(hide, &lobby, &[&hidden.to_be_bytes()]).await;
@@ -47,7 +44,9 @@ async fn a_node_whose_chain_was_broken_sends_again_in_order() {
     let mut beside = Beside::new(&redis).await;
     // Behind what the node sent last, elsewhere in its generation, and in one that it has yet to reach.
     for (round, chain) in (0..).zip(["0:0", "1:500", "99:500"]) {
-        beside.ask::<i64>(&format!("HSET {} n:{node} {chain}", key(&lobby, "m"))).await;
+        let field = format!("n:{node}");
+        let present = beside.meta(&lobby).await[&field][..32].to_owned();
+        beside.ask::<i64>(&format!("HSET {} {field} {present}{chain}", history(&lobby))).await;
         let numbers = (1..=100).map(|number| round * 100 + number);
         let answers = numbers.map(|n| nodes[0].group_send(lobby.clone(), message(n), Retention::Kept));
         for answer in answers.collect::<Vec<_>>() {
@@ -68,8 +67,8 @@ async fn garbage_in_the_channels_is_ignored() {
     let before = *nodes[1].status().borrow();
     send(&nodes[0], &lobby, 1).await;
     let mut beside = Beside::new(&redis).await;
-    let good: Vec<u8> = beside.ask(&format!("HGET {} 1", key(&lobby, "b"))).await;
-    let epoch = beside.meta(&lobby).await["e"].clone();
+    let stored = beside.stored(&lobby).await;
+    let (good, epoch) = (stored.entries[&1][42..].to_vec(), &stored.meta["e"]);
     let label = format!("{epoch}{:016x}", 2);
 
     let megabyte = vec![b'x'; 1 << 20];

@@ -14,14 +14,15 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::amended::assert_whole;
 use super::nodes::{
-    Beside, PATIENT, PREFIX, channel, group, healthy_node, is, key, member, message, numbers, send,
+    Beside, PATIENT, PREFIX, channel, group, healthy_node, history, is, member, message, numbers, send,
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_busy_group_s_stream_keeps_about_a_thousand_messages() {
+async fn a_busy_group_s_history_keeps_about_a_thousand_messages() {
     let redis = RedisServer::start().await;
     let layer = healthy_node(&redis).await;
     let lobby = group("lobby");
@@ -31,17 +32,16 @@ async fn a_busy_group_s_stream_keeps_about_a_thousand_messages() {
     assert_eq!(sent.last().unwrap().position.unwrap().offset, 5_000);
 
     let mut beside = Beside::new(&redis).await;
-    let kept: u64 = beside.ask(&format!("XLEN {}", key(&lobby, "s"))).await;
+    let stored = beside.stored(&lobby).await;
+    let (kept, trimmed) = (stored.entries.len() as u64, stored.trimmed());
     assert!((1_000..=1_064).contains(&kept), "{kept} are kept");
-    let meta = beside.meta(&lobby).await;
-    let (epoch, trimmed) = meta["t"].split_once(':').unwrap();
-    assert_eq!(epoch, meta["e"]);
-    assert_eq!(meta["o"].parse::<u64>().unwrap() - trimmed.parse::<u64>().unwrap(), kept);
-    assert_bytes_add_up(&mut beside, &meta).await;
+    assert_eq!(stored.meta["t"][..16], stored.meta["e"]);
+    assert_eq!(stored.number("o") - trimmed, kept);
+    assert_whole(&mut beside).await;
 
     let recovered = layer.history(lobby.clone(), Span::After(first), 10).await.unwrap();
     assert!(matches!(recovered, Recovered::Gap(GapReason::Trimmed, _)), "{recovered:?}");
-    let last_dropped = Position { offset: trimmed.parse().unwrap(), ..first };
+    let last_dropped = Position { offset: trimmed, ..first };
     let recovered = layer.history(lobby, Span::After(last_dropped), 2_000).await.unwrap();
     let Recovered::All(page) = recovered else { panic!("{recovered:?}") };
     assert_eq!(page.messages.len() as u64, kept);
@@ -58,17 +58,9 @@ async fn large_messages_are_kept_up_to_a_mebibyte() {
     });
     try_join_all(answers.collect::<Vec<_>>()).await.unwrap();
     let mut beside = Beside::new(&redis).await;
-    let meta = beside.meta(&lobby).await;
-    assert_bytes_add_up(&mut beside, &meta).await;
-    let bytes: u64 = meta["b"].parse().unwrap();
+    assert_whole(&mut beside).await;
+    let bytes = beside.stored(&lobby).await.number("b");
     assert!((900_000..=(1 << 20) * 17 / 16).contains(&bytes), "{bytes} bytes are kept");
-}
-
-/// The bytes in the meta hash are those that are kept: every envelope, and 96 for what is around it.
-async fn assert_bytes_add_up(beside: &mut Beside, meta: &BTreeMap<String, String>) {
-    let bodies: Vec<Vec<u8>> = beside.ask(&format!("HVALS {}", key(&group("lobby"), "b"))).await;
-    let bytes: usize = bodies.iter().map(|envelope| envelope.len() + 96).sum();
-    assert_eq!(meta["b"], bytes.to_string());
 }
 
 #[tokio::test]
@@ -80,35 +72,30 @@ async fn the_index_of_ids_is_bounded_and_says_when_it_has_forgotten() {
     let layer = ResilientLayer::with_bounds(Arc::new(relay), Mode::Redis, PATIENT, bounds);
     is(&layer, Health::Healthy).await;
     let lobby = group("lobby");
-    let mut mailbox = member(&layer, &lobby, 64).await;
+    let mut mailbox = member(&layer, &lobby, 256).await;
     let mut beside = Beside::new(&redis).await;
     let mut positions = Vec::new();
-    for number in 0..6 {
+    // It forgets 64 at a time.
+    for number in 0..128 {
         positions.push(send(&layer, &lobby, number).await.position.unwrap());
     }
-    for generation in ["i0", "i1"] {
-        let ids: u64 = beside.ask(&format!("HLEN {}", key(&lobby, generation))).await;
-        assert!(ids <= 2, "{ids} in {generation}");
-    }
+    assert_eq!(beside.stored(&lobby).await.ids.len(), 2);
+    assert_whole(&mut beside).await;
     let repeat = async |number: u32, floor| {
         let repeat = message(number).with_floor(Some(floor));
         layer.group_send(lobby.clone(), repeat, Retention::Kept).await
     };
-    // Offsets 1 and 2 are forgotten, and so nobody can know what became of a send from back then.
+    // What stood before the last two is forgotten, and so nobody can know what became of a send from back then.
     assert_eq!(repeat(0, positions[0]).await, Err(Error::Undecided));
-    assert_eq!(repeat(100, Position { offset: 1, ..positions[0] }).await, Err(Error::Undecided));
-    for number in [2, 3, 4, 5] {
+    assert_eq!(repeat(200, Position { offset: 125, ..positions[0] }).await, Err(Error::Undecided));
+    for number in [126, 127] {
         let known = repeat(number, positions[0]).await.unwrap();
         assert_eq!(known.position, Some(positions[usize::try_from(number).unwrap()]));
     }
-    assert_eq!(repeat(101, positions[1]).await.unwrap().position.unwrap().offset, 7);
-    send(&layer, &lobby, 102).await;
-    assert_eq!(numbers(&mut mailbox, 8).await, [0, 1, 2, 3, 4, 5, 101, 102]);
-}
-
-/// As if the young generation of the lobby's ids had begun 12,000 messages ago.
-async fn turn_ids_over(beside: &mut Beside) {
-    beside.ask::<i64>(&format!("HSET {} d0 -12000", key(&group("lobby"), "m"))).await;
+    assert_eq!(repeat(201, positions[125]).await.unwrap().position.unwrap().offset, 129);
+    send(&layer, &lobby, 202).await;
+    let expected: Vec<u32> = (0..128).chain([201, 202]).collect();
+    assert_eq!(numbers(&mut mailbox, 130).await, expected);
 }
 
 #[tokio::test]
@@ -119,15 +106,11 @@ async fn every_key_has_the_prefix_the_group_s_hash_tag_and_an_end() {
     let _mailbox = member(&layer, &lobby, 8).await;
     let mut beside = Beside::new(&redis).await;
     send(&layer, &lobby, 1).await;
-    turn_ids_over(&mut beside).await;
-    send(&layer, &lobby, 2).await;
     let (_, mut keys): (u64, Vec<String>) = beside.ask("SCAN 0 COUNT 1000").await;
     keys.sort();
     // The list of the nodes is no group's.
     let nodes = "test:nodes";
-    let parts = ["b", "i0", "i1", "m", "s"].map(|part| key(&lobby, part));
-    assert_eq!(keys[..1], [nodes]);
-    assert_eq!(keys[1..], parts);
+    assert_eq!(keys, [nodes.to_owned(), history(&lobby)]);
     for key in keys {
         let left: i64 = beside.ask(&format!("PTTL {key}")).await;
         // A sixteenth more than the age, for it is not renewed with every message.
@@ -143,17 +126,17 @@ async fn what_nobody_writes_to_is_soon_forgotten_and_its_members_never_notice() 
     let lobby = group("lobby");
     let mut mailboxes = [member(&nodes[0], &lobby, 8).await, member(&nodes[1], &lobby, 8).await];
     let mut beside = Beside::new(&redis).await;
-    let left: i64 = beside.ask(&format!("PTTL {}", key(&lobby, "m"))).await;
+    let left: i64 = beside.ask(&format!("PTTL {}", history(&lobby))).await;
     assert!((540_000..=600_000).contains(&left), "{left} ms left");
     // As after those ten minutes.
-    beside.ask::<u64>(&format!("DEL {}", key(&lobby, "m"))).await;
+    beside.ask::<u64>(&format!("DEL {}", history(&lobby))).await;
     send(&nodes[0], &lobby, 1).await;
     send(&nodes[1], &lobby, 2).await;
     for mailbox in &mut mailboxes {
         assert_eq!(numbers(mailbox, 2).await, [1, 2]);
     }
     assert_eq!(nodes.map(|layer| layer.report().counts.gaps), [0, 0]);
-    let left: i64 = beside.ask(&format!("PTTL {}", key(&lobby, "m"))).await;
+    let left: i64 = beside.ask(&format!("PTTL {}", history(&lobby))).await;
     assert!(left > DAY_MS, "it has a message now");
 }
 
@@ -252,8 +235,7 @@ async fn a_user_with_no_more_rights_than_the_document_lists_is_enough() {
     let (garden, mine) = (group("garden"), |number| message(number).owned_by(Owner::from_u64(1)));
     layer.group_send(garden.clone(), mine(1), Retention::Kept).await.unwrap();
     layer.amend(garden, message(1).id, mine(2), Amendment::Replace).await.unwrap();
-    // Ids that turn over, a history that is asked of Redis, and one that begins anew.
-    turn_ids_over(&mut beside).await;
+    // A history that is asked of Redis, one that begins anew, and one that is trimmed.
     send(&layer, &lobby, 150).await;
     assert_eq!(numbers(&mut mailbox, 151).await, (0..=150).collect::<Vec<_>>());
     layer.history(lobby.clone(), Span::Latest, 1_000).await.unwrap();

@@ -28,10 +28,11 @@ impl DrainPlan {
         Duration::from_millis(millis).min(self.window)
     }
 
-    /// Waits for the end, but not for ever; `left` counts whoever is there still.
-    pub(crate) async fn in_time(&self, end: impl Future<Output = ()>, left: impl Fn() -> u64) -> Drained {
+    /// Waits for the end, which says how many could not leave, but not for ever; `left` counts whoever is there still.
+    pub(crate) async fn in_time(&self, end: impl Future<Output = u64>, left: impl Fn() -> u64) -> Drained {
         match timeout(self.timeout, end).await {
-            Ok(()) => Drained::Whole,
+            Ok(0) => Drained::Whole,
+            Ok(cut_off) => Drained::CutOff(cut_off),
             Err(_) => Drained::CutOff(left()),
         }
     }
@@ -54,7 +55,7 @@ impl Default for DrainPlan {
 pub enum Drained {
     /// Every client has left, and what was queued has been sent.
     Whole,
-    /// Time was up. So many connections were still open.
+    /// Time was up, or a handler held the thread that was to let them leave. So many connections were still open.
     CutOff(u64),
 }
 

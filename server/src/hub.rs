@@ -82,7 +82,7 @@ impl Hub {
 
     /// What all workers have counted.
     pub(crate) fn total(&self) -> Total {
-        self.parts.pool.tallies().collect()
+        self.parts.pool.total()
     }
 
     /// Whether it has begun to end: no new work should come here.
@@ -165,9 +165,10 @@ impl Hub {
         let end = async {
             sleep(plan.delay).await;
             stop.cancel();
-            pool.drain(plan.spread(self.connections())).await;
+            let cut_off = pool.drain(plan.spread(self.connections())).await;
             // A layer that is shut down has nothing more to say.
             drop(layer.shutdown().await);
+            cut_off
         };
         plan.in_time(end, || self.connections()).await
     }

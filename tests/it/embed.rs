@@ -5,6 +5,7 @@ mod burn;
 mod ends;
 
 mod log;
+mod rescue;
 
 mod slots;
 

@@ -7,7 +7,7 @@ use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
 use tokio::time::timeout;
 
 /// How long application code may take for one thing.
-const HANDLER_MAX: Duration = Duration::from_secs(5);
+pub(crate) const HANDLER_MAX: Duration = Duration::from_secs(5);
 
 /// It panicked.
 #[derive(Debug)]

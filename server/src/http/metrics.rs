@@ -58,6 +58,7 @@ fn numbers(hub: &Hub, node_id: String) -> Numbers {
         rate_limited: total.refusals[place(ErrorCode::ALL, &ErrorCode::RateLimited)],
         closes: coded(CloseCode::ALL, &total.closes, |code| code.code().to_string()),
         panics: total.panics,
+        replaced: total.replaced,
         slow: total.closes[place(CloseCode::ALL, &CloseCode::TooSlow)],
         repairs: total.repairs + counts.repairs,
         gaps: counts.gaps,

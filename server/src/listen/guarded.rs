@@ -4,7 +4,7 @@
 //! two bits of progress, so a long answer to a slow client is fine. A WebSocket takes the connection out of this: from there
 //! on others see to it.
 
-use crate::listen::lines::Lines;
+use crate::{listen::lines::Lines, socket::roll::Listed};
 use bytes::Bytes;
 use std::{
     fmt,
@@ -26,6 +26,8 @@ const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// A TCP connection that HTTP is spoken on.
 pub(crate) struct Guarded {
+    /// Comes first, for so it is dropped first.
+    _listed: Listed,
     tcp: TcpStream,
     /// What was read before there was HTTP.
     early: Bytes,
@@ -36,11 +38,11 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     /// `early` was read from it already, and comes first.
-    pub(crate) fn new(tcp: TcpStream, early: Bytes, lines: Arc<Mutex<Lines>>) -> Self {
-        Self { tcp, early, lines, stalled: None }
+    pub(crate) fn new(tcp: TcpStream, listed: Listed, early: Bytes, lines: Arc<Mutex<Lines>>) -> Self {
+        Self { _listed: listed, tcp, early, lines, stalled: None }
     }
 
-    /// The connection itself, and what is left of what was read before.
+    /// The connection itself, listed no more, and what is left of what was read before.
     pub(crate) fn into_parts(self) -> (TcpStream, Bytes) {
         (self.tcp, self.early)
     }

@@ -16,6 +16,7 @@ use crate::{
         preamble,
         rules::{Rules, Seen},
     },
+    socket::roll::Listed,
     worker::Worker,
 };
 use axum::{Router, body::Body};
@@ -82,7 +83,7 @@ pub(crate) enum ProxyProtocol {
 }
 
 /// A connection that HTTP is spoken on.
-struct Visit<L> {
+struct Visit {
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     site: Arc<Site>,
@@ -94,18 +95,19 @@ struct Visit<L> {
     /// Requests so far.
     requests: Cell<u32>,
     /// What is given back when the connection has ended, and the WebSocket that came of it.
-    stay: Rc<(Place, L)>,
+    place: Rc<Place>,
 }
 
-/// Serves one connection until it ends, or is a WebSocket. `place` and `load` are dropped when either has ended.
+/// Serves one connection until it ends, or is a WebSocket. `place` is given back when either has ended.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     site: Arc<Site>,
     mut tcp: TcpStream,
+    // After the connection, for so it is dropped before.
+    listed: Listed,
     peer: SocketAddr,
     place: Place,
-    load: impl Sized + 'static,
 ) {
     let (mut from, mut early) = (peer, Bytes::new());
     if site.proxy_protocol == ProxyProtocol::Expected && site.rules.proxies.trust(peer.ip()) {
@@ -114,10 +116,10 @@ pub(crate) async fn serve(
         (from, early) = (source.unwrap_or(peer), rest.into());
     }
     let lines = Arc::new(Mutex::new(Lines::default()));
-    let io = TokioIo::new(Guarded::new(tcp, early, Arc::clone(&lines)));
+    let io = TokioIo::new(Guarded::new(tcp, listed, early, Arc::clone(&lines)));
     let may_stay = place.turned_away().is_none();
-    let stay = Rc::new((place, load));
-    let visit = Rc::new(Visit { worker, doors, site, peer, from, lines, requests: Cell::new(0), stay });
+    let place = Rc::new(place);
+    let visit = Rc::new(Visit { worker, doors, site, peer, from, lines, requests: Cell::new(0), place });
     let answer = |request| {
         let visit = Rc::clone(&visit);
         async move { Ok::<_, Infallible>(visit.answer(request).await) }
@@ -131,7 +133,7 @@ pub(crate) async fn serve(
     drop(http.serve_connection(io, service_fn(answer)).with_upgrades().await);
 }
 
-impl<L: 'static> Visit<L> {
+impl Visit {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let is_last = !body.is_end_stream();
@@ -170,9 +172,10 @@ impl<L: 'static> Visit<L> {
             Err(denied) => return denied.response(),
         };
         let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
-        let (worker, doors, stay) = (Rc::clone(&self.worker), Arc::clone(&self.doors), Rc::clone(&self.stay));
+        let (worker, doors, place) =
+            (Rc::clone(&self.worker), Arc::clone(&self.doors), Rc::clone(&self.place));
         self.worker.tasks.spawn_local(async move {
-            let _stay = (stay, claim);
+            let _stay = (place, claim);
             if let Some((tcp, early)) = upgraded(on_upgrade).await {
                 arrive(worker, doors, purpose, tcp, early).await;
             }
@@ -183,7 +186,7 @@ impl<L: 'static> Visit<L> {
     /// Whether there is a WebSocket to be had, and room for it.
     fn admit(&self, parts: &Parts, seen: &Seen) -> Result<(Upgrade, Option<Box<Claim>>), Denied> {
         let upgrade = handshake::check(parts, &self.site.rules, seen)?;
-        if let Some(denied) = self.stay.0.turned_away() {
+        if let Some(denied) = self.place.turned_away() {
             return Err(denied);
         }
         // Of a proxy's connections each is somebody else's; of all others the peer was counted on arrival.

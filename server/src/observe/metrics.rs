@@ -37,6 +37,7 @@ pub(crate) struct Numbers {
     pub(crate) rate_limited: u64,
     pub(crate) closes: Coded,
     pub(crate) panics: u64,
+    pub(crate) replaced: u64,
     pub(crate) slow: u64,
     pub(crate) repairs: u64,
     pub(crate) gaps: u64,
@@ -102,6 +103,11 @@ impl Collector for Numbers {
         to.counter("palabre_ratelimited", "Requests over a rate limit.", self.rate_limited)?;
         to.coded("palabre_closes", "WebSockets that have ended, by the close's code.", &self.closes)?;
         to.counter("palabre_panics", "Connections that were closed since a handler panicked.", self.panics)?;
+        to.counter(
+            "palabre_workers_replaced",
+            "Workers whose place another took, since a handler held their thread.",
+            self.replaced,
+        )?;
         to.counter(
             "palabre_slow_consumers",
             "Clients that took too little of what was sent to them.",

@@ -1,33 +1,32 @@
 //! Looks whether the workers still turn: a handler that computes instead of waiting holds its whole thread.
 //!
-//! A worker counts its seconds, and a thread of its own looks at the counts. It can only say so, for nobody can take a
-//! thread away from who holds it: the sockets of that worker wait, those of the others do not, and who arrives goes to the
-//! others. Whoever reads the log knows that it is their handler, and not the network.
+//! A worker counts its seconds, and a thread of its own looks at the counts, once a second. One that stands still is given no
+//! newcomers, and the log says so; one that stands still for the time that a handler has is given up. Looks are counted, not
+//! time: a process that was stopped for a minute has a minute behind it, and nobody has held anything.
 
-use crate::worker::tally::Tally;
+use crate::{
+    consumer::careful::HANDLER_MAX,
+    pool::crew::{Crew, Relief},
+};
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::Ordering,
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Two seconds that were not counted, and the one under way.
-const STALLED: Duration = Duration::from_secs(3);
+/// Looks that find the same count: two seconds that were not counted, and the one under way.
+const STALLED: u64 = 3;
 
-/// One worker, as it is looked at.
-pub(super) struct Watched {
-    pub(super) tally: Arc<Tally>,
-    /// Where it is noted that the worker stands still.
-    pub(super) stands: Arc<AtomicBool>,
-}
+/// The same for the time that a handler has.
+const OVERDUE: u64 = HANDLER_MAX.as_secs() + 1;
 
 /// The thread that looks; it ends with this value.
 pub(super) struct Watchdog {
@@ -36,25 +35,16 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Begins to look at these workers, until they are told to let their clients go.
-    pub(super) fn start(
-        workers: Vec<Watched>,
-        draining: watch::Receiver<Option<Duration>>,
-    ) -> io::Result<Self> {
+    /// Begins to look at these workers.
+    pub(super) fn start(crew: Arc<Crew>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let look = move || {
-            let begun = Instant::now();
-            let mut lives: Vec<_> = workers.iter().map(|_| Life::new(begun)).collect();
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout)
-                && draining.borrow().is_none()
-            {
-                for (number, (worker, life)) in workers.iter().zip(&mut lives).enumerate() {
-                    tell(number, life.look(worker.tally.seconds.get(), Instant::now()));
-                    worker.stands.store(life.is_stalled, Ordering::Relaxed);
-                }
+        let watch = move || {
+            let mut lives = Vec::new();
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                look(&crew, &mut lives, Instant::now());
             }
         };
-        let thread = thread::Builder::new().name("watchdog".to_owned()).spawn(look)?;
+        let thread = thread::Builder::new().name("watchdog".to_owned()).spawn(watch)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -69,53 +59,121 @@ impl Drop for Watchdog {
     }
 }
 
-fn tell(worker: usize, news: News) {
-    match news {
-        News::None => {}
-        News::Stalled => tracing::error!(
-            event = "worker.stalled",
-            worker,
-            "a handler has held its thread for over 3 s, and all connections of the worker wait for it"
-        ),
-        News::Resumed(waited) => {
-            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(event = "worker.resumed", worker, waited_ms, "the worker turns again");
+/// One look at all of them.
+fn look(crew: &Crew, lives: &mut Vec<Life>, now: Instant) {
+    for _ in 0..crew.let_go() {
+        tracing::warn!(
+            event = "worker.returned",
+            "a worker that was given up has ended; nothing of it is held"
+        );
+    }
+    let news: Vec<_> = crew.with(|workers| {
+        lives.resize_with(workers.len(), || Life::new(now));
+        let both = workers.iter().zip(lives.iter_mut()).enumerate().filter(|(_, (one, _))| !one.is_over());
+        both.map(|(number, (worker, life))| {
+            let news = life.look(worker.tally.seconds.get(), now);
+            worker.stands.store(life.is_stalled(), Ordering::Relaxed);
+            (number, news)
+        })
+        .collect()
+    });
+    for (worker, news) in news {
+        match news {
+            News::None => {}
+            News::Stalled => tracing::error!(
+                event = "worker.stalled",
+                worker,
+                "a handler has held its thread for over 3 s, and all connections of the worker wait for it"
+            ),
+            News::Resumed(waited) => {
+                let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(event = "worker.resumed", worker, waited_ms, "the worker turns again");
+            }
+            News::Overdue => {
+                let life = &mut lives[worker];
+                let relief = crew.relieve(worker);
+                let is_replaced = matches!(relief, Relief::Replaced(_));
+                if is_replaced || !life.is_told {
+                    tell(worker, relief);
+                }
+                life.is_told = true;
+                if is_replaced {
+                    *life = Life::new(now);
+                }
+            }
         }
     }
 }
 
-/// What a look finds, once for each change.
+fn tell(worker: usize, relief: Relief) {
+    match relief {
+        Relief::Replaced(connections) => tracing::error!(
+            event = "worker.replaced",
+            worker,
+            connections,
+            "a handler has held its thread for over 5 s; another worker takes its place, and its connections were ended"
+        ),
+        Relief::Left(connections) => tracing::error!(
+            event = "worker.given_up",
+            worker,
+            connections,
+            "a handler has held its thread for over 5 s while the hub ends; its connections were ended"
+        ),
+        Relief::TooMany => tracing::error!(
+            event = "worker.not_replaced",
+            worker,
+            "handlers hold so many threads that no more are started; its connections wait"
+        ),
+        Relief::Failed(error) => tracing::error!(
+            event = "worker.not_replaced",
+            worker,
+            %error,
+            "no other thread could be started in its place; its connections wait"
+        ),
+    }
+}
+
+/// What a look finds, once for each change; but that it is time to give it up, at every look from then on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum News {
     None,
     Stalled,
     /// It had not turned for so long.
     Resumed(Duration),
+    Overdue,
 }
 
 /// What is known of one worker.
 struct Life {
     seconds: u64,
     counted: Instant,
-    is_stalled: bool,
+    /// How often it was found where it was.
+    looks: u64,
+    /// It was said what became of it.
+    is_told: bool,
 }
 
 impl Life {
     fn new(now: Instant) -> Self {
-        Self { seconds: 0, counted: now, is_stalled: false }
+        Self { seconds: 0, counted: now, looks: 0, is_told: false }
     }
 
     fn look(&mut self, seconds: u64, now: Instant) -> News {
-        let silent = now.duration_since(self.counted);
         if seconds != self.seconds {
-            *self = Self { seconds, counted: now, is_stalled: false };
-            return if silent >= STALLED { News::Resumed(silent) } else { News::None };
+            let (was_stalled, silent) = (self.is_stalled(), now.duration_since(self.counted));
+            *self = Self { seconds, ..Self::new(now) };
+            return if was_stalled { News::Resumed(silent) } else { News::None };
         }
-        if silent < STALLED || self.is_stalled {
-            return News::None;
+        self.looks += 1;
+        match self.looks {
+            STALLED => News::Stalled,
+            OVERDUE.. => News::Overdue,
+            _ => News::None,
         }
-        self.is_stalled = true;
-        News::Stalled
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.looks >= STALLED
     }
 }
 
@@ -123,17 +181,25 @@ impl Life {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_stall_is_told_once_and_so_is_its_end() {
+    fn told(counts: &[u64]) -> Vec<News> {
         let begun = Instant::now();
         let mut life = Life::new(begun);
-        let told: Vec<_> = [1, 2, 2, 2, 2, 2, 2, 3, 4]
-            .into_iter()
-            .zip(1..)
-            .map(|(seconds, second)| life.look(seconds, begun + Duration::from_secs(second)))
-            .collect();
-        let none = || News::None;
-        let six = News::Resumed(Duration::from_secs(6));
-        assert_eq!(told, [none(), none(), none(), none(), News::Stalled, none(), none(), six, none()]);
+        let seconds = counts.iter().zip(1..);
+        seconds.map(|(count, second)| life.look(*count, begun + Duration::from_secs(second))).collect()
+    }
+
+    #[test]
+    fn a_stall_is_told_once_and_so_is_its_end() {
+        let [none, stalled, resumed] = [News::None, News::Stalled, News::Resumed(Duration::from_secs(6))];
+        assert_eq!(
+            told(&[1, 2, 2, 2, 2, 2, 2, 3, 4]),
+            [none, none, none, none, stalled, none, none, resumed, none]
+        );
+    }
+
+    #[test]
+    fn who_stands_still_for_a_handlers_time_is_to_be_given_up_until_that_is_done() {
+        let [none, overdue] = [News::None, News::Overdue];
+        assert_eq!(told(&[0; 8])[3..], [none, none, overdue, overdue, overdue]);
     }
 }

@@ -4,6 +4,7 @@
 //! written always passes the outbox: replies, fan-out and closes have one order.
 
 pub(crate) mod outbox;
+pub(crate) mod roll;
 pub(crate) mod stream;
 
 use crate::socket::{

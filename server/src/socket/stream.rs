@@ -6,6 +6,7 @@ use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
     net::Shutdown,
+    os::fd::{AsRawFd, RawFd},
     time::Duration,
 };
 use tokio::{io::Interest, net::TcpStream};
@@ -27,6 +28,12 @@ impl Stream {
         let Self::Plain(tcp) = self;
         // A connection that is gone has no buffer to bound, and says so when it is read.
         SockRef::from(tcp).set_send_buffer_size(SEND_BYTES_MAX).ok();
+    }
+
+    /// Its number, for as long as it is open.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        let Self::Plain(tcp) = self;
+        tcp.as_raw_fd()
     }
 
     /// Reads what is there.

@@ -226,6 +226,7 @@ impl Worker {
         let address = self.channel.at(&id.to_string()).ok()?;
         let now = Instant::now();
         stream.bound();
+        self.tally.roll.enter(stream.descriptor());
         let socket = Rc::new(Socket::new(id, address, stream, now));
         entry.insert(Rc::clone(&socket));
         self.tally.sockets.set(sockets.len() as u64);
@@ -244,6 +245,7 @@ impl Worker {
             self.leave_room(&group, socket);
         }
         socket.end();
+        self.tally.roll.strike_off(socket.stream.descriptor());
         let mut sockets = self.sockets.borrow_mut();
         if sockets.get(socket.id.place).is_some_and(|held| held.id == socket.id) {
             sockets.remove(socket.id.place);
@@ -295,6 +297,16 @@ mod tests {
     use palabre_protocol::{CloseCode, frame};
     use scene::Scene;
     use tokio::{io::AsyncReadExt, task::LocalSet, time::timeout};
+
+    #[tokio::test]
+    async fn a_connection_stands_on_the_roll_for_as_long_as_it_has_a_place() {
+        let scene = Scene::new();
+        let roll = Arc::clone(&scene.worker.tally.roll);
+        let (socket, _client) = scene.socket().await;
+        assert_eq!(roll.len(), 1);
+        scene.worker.release(&socket);
+        assert_eq!(roll.len(), 0);
+    }
 
     #[tokio::test]
     #[expect(clippy::await_holding_refcell_ref, reason = "that is the fault which delivering is to find")]

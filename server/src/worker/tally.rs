@@ -3,10 +3,14 @@
 //! With one writer a count needs no locked instruction: it is loaded, added to and stored like any other word, and the
 //! reader sees some recent value. Whoever scrapes the metrics adds the workers up.
 
+use crate::socket::roll::Roll;
 use channel_layer::Scope;
 use palabre_protocol::{CloseCode, ErrorCode};
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio_util::task::TaskTracker;
@@ -33,6 +37,8 @@ pub(crate) struct Tally {
     pub(crate) took_us: Count,
     /// Connections that a handler ended by a panic.
     pub(crate) panics: Count,
+    /// Its connections, WebSockets or not yet, for whoever has to end them from another thread.
+    pub(crate) roll: Arc<Roll>,
     /// What runs on the worker's thread beside its loop: connections, repairs, waits for blocked sockets.
     pub(crate) tasks: TaskTracker,
     /// Seconds that it has turned: one that stands still is held by a handler.
@@ -85,7 +91,7 @@ pub(crate) fn place<C: PartialEq>(all: &[C], code: &C) -> usize {
 }
 
 /// Several workers' numbers, added up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Total {
     pub(crate) sockets: u64,
     pub(crate) out: [u64; 2],
@@ -96,23 +102,22 @@ pub(crate) struct Total {
     pub(crate) took_us: u64,
     pub(crate) panics: u64,
     pub(crate) tasks: u64,
+    /// Workers whose place another has taken.
+    pub(crate) replaced: u64,
 }
 
-impl<'a> FromIterator<&'a Tally> for Total {
-    fn from_iter<T: IntoIterator<Item = &'a Tally>>(tallies: T) -> Self {
-        let mut total = Self::default();
-        for tally in tallies {
-            total.sockets += tally.sockets.get();
-            total.repairs += tally.repairs.get();
-            total.took_us += tally.took_us.get();
-            total.panics += tally.panics.get();
-            total.tasks += tally.tasks.len() as u64;
-            add(&mut total.out, &tally.out);
-            add(&mut total.refusals, &tally.refusals);
-            add(&mut total.closes, &tally.closes);
-            add(&mut total.took, &tally.took);
-        }
-        total
+impl Total {
+    /// One worker more.
+    pub(crate) fn count(&mut self, tally: &Tally) {
+        self.sockets += tally.sockets.get();
+        self.repairs += tally.repairs.get();
+        self.took_us += tally.took_us.get();
+        self.panics += tally.panics.get();
+        self.tasks += tally.tasks.len() as u64;
+        add(&mut self.out, &tally.out);
+        add(&mut self.refusals, &tally.refusals);
+        add(&mut self.closes, &tally.closes);
+        add(&mut self.took, &tally.took);
     }
 }
 

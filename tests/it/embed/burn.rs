@@ -1,5 +1,5 @@
-//! How far the harm goes that a consumer does: one that computes holds its own worker for that time, and nobody else; one
-//! that panics or hangs ends its own connection, and counts.
+//! How far the harm goes that a consumer does: one that computes for some seconds holds its own worker for that time, and
+//! nobody else; one that panics or hangs ends its own connection, and counts.
 
 use std::collections::BTreeMap;
 use std::hint::spin_loop;
@@ -18,25 +18,20 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-/// Longer than it takes to be noticed.
-const BURNS: Duration = Duration::from_secs(9);
-
 /// Nobody on another worker may wait so long; the machine is busy.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// Computes, or waits for ever, or panics, and says which worker it is on.
+/// Computes for as long as it is burning, or waits for ever, or panics, and says which worker it is on.
 struct Unruly(Arc<AtomicBool>);
 
 impl Consumer for Unruly {
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
         match request.kind() {
             "test.burn" => {
-                let begun = Instant::now();
                 self.0.store(true, Ordering::Release);
-                while begun.elapsed() < BURNS {
+                while self.0.load(Ordering::Acquire) {
                     spin_loop();
                 }
-                self.0.store(false, Ordering::Release);
             }
             "test.panic" => panic!("as it was told"),
             "test.hang" => std::future::pending().await,
@@ -91,7 +86,8 @@ async fn a_consumer_that_computes_holds_its_own_worker_for_that_time_and_nobody_
         tokio::task::yield_now().await;
     }
     let (mut said, mut came) = (0, 0);
-    while is_burning() {
+    // Until it is noticed, which is some seconds before its worker would be given up.
+    while came == 0 {
         let talk = async {
             ana.send("lobby", "still here").await;
             assert_eq!(bo.message().await.1["text"], "still here");
@@ -101,17 +97,17 @@ async fn a_consumer_that_computes_holds_its_own_worker_for_that_time_and_nobody_
         said += 1;
         // At first newcomers come to the worker that stands still, and wait; once that is noticed they do not.
         let newcomer = async { worker_of(&mut hub.client("newcomer").await).await };
-        if let Ok(worker) = timeout(Duration::from_millis(500), newcomer).await {
+        if let Ok(worker) = timeout(Duration::from_millis(300), newcomer).await {
             assert_eq!(worker, here);
-            came += u32::from(is_burning());
+            came += 1;
         }
     }
-    assert!(said > 5 && came > 0, "{said} messages and {came} newcomers in {BURNS:?}");
+    assert!(is_burning() && said > 2, "{said} messages");
+    burning.store(false, Ordering::Release);
     for (client, reference) in [(&mut burner, "burn"), (&mut neighbour, "late")] {
         assert_eq!(client.expect("test.done").await["ref"], reference);
     }
-    let waited = begun.elapsed();
-    assert!(waited < BURNS + PATIENCE, "its own worker's clients waited {waited:?}");
+    assert!(begun.elapsed() > Duration::from_secs(2), "it was noticed sooner than it can be");
     hub.end().await;
 }
 

@@ -10,8 +10,8 @@ use palabre_tests::machine::until;
 
 use super::{guest, serve};
 
-/// Above what is told as a stall, and one look of the watchdog more.
-const COMPUTES: Duration = Duration::from_secs(6);
+/// Above what is told as a stall, with one look of the watchdog more, and below what its worker is given up for.
+const COMPUTES: Duration = Duration::from_millis(4_500);
 
 /// What the hubs of this process logged, from warnings on.
 #[derive(Clone, Default)]

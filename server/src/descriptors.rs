@@ -17,8 +17,9 @@ pub(crate) fn limit() -> Option<usize> {
     usize::try_from(soft).ok()
 }
 
-/// Raises the soft limit to the hard one, and logs what it is then, with a warning if that is little.
-pub(crate) fn raise() {
+/// Raises the soft limit to the hard one, and logs what it is then, with a warning if that is little. `room` is for how many
+/// connections a limit has room.
+pub(crate) fn raise(room: impl Fn(Option<usize>) -> usize) {
     if let Err(error) = raised() {
         tracing::warn!(
             event = "descriptors.not_raised",
@@ -30,7 +31,9 @@ pub(crate) fn raise() {
         Some(limit) if limit < FLOOR => tracing::warn!(
             event = "descriptors.few",
             limit,
-            "few sockets fit: set LimitNOFILE in the systemd unit, or `ulimit -n`, to {FLOOR} at least"
+            room = room(Some(limit)),
+            "few connections fit into so few descriptors: set LimitNOFILE in the systemd unit, or the hard limit of \
+             `ulimit -n`, to {FLOOR} at least"
         ),
         limit => tracing::info!(event = "descriptors.limit", limit, "so many files and sockets may be open"),
     }

@@ -93,10 +93,16 @@ async fn there_is_nothing_else() {
     let hub = HubProcess::start(&[]).await;
     for path in ["/nothing", "/index.htm", "/app.js/", "/../Cargo.toml", "/%2e%2e/Cargo.toml", "/.git/config"]
     {
-        assert_eq!(get(hub.addr(), path).await.status, 404, "{path}");
+        let answer = get(hub.addr(), path).await;
+        assert_eq!((answer.status, answer.text()), (404, "there is nothing at this path\n"), "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
     }
-    let post = format!("POST /health HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", hub.addr());
-    assert_eq!(ask(hub.addr(), &post).await.status, 405);
+    for path in ["/health", "/", "/app.js", "/metrics"] {
+        let post = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", hub.addr());
+        let answer = ask(hub.addr(), &post).await;
+        assert_eq!((answer.status, answer.text()), (405, "this path is only read\n"), "{path}");
+        assert_eq!(answer.header("allow"), Some("GET"), "{path}");
+    }
 }
 
 #[tokio::test]

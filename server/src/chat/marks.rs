@@ -6,7 +6,7 @@ use crate::{
         chats::Chats,
         message::owner,
     },
-    consumer::{Context, Outcome},
+    consumer::{Context, Failure, Outcome},
     position::{from_wire, on_wire},
     state::reactions::{Mark, Reaction, Seen},
 };
@@ -44,7 +44,11 @@ pub(super) fn react(request: &Request, chats: &Arc<Chats>, cx: &Context) -> Outc
             Ok(())
         };
         let told = chats.see_through(told.boxed());
-        answer_done(request, &group, Some(target), async move { Ok(told.await.map(|()| None)?) }, cx)
+        let done = async move {
+            told.await.map_err(|error| full(error, "this message takes no more reactions"))?;
+            Ok(None)
+        };
+        answer_done(request, &group, Some(target), done, cx)
     })
 }
 
@@ -66,10 +70,19 @@ pub(super) fn read(request: &Request, chats: &Arc<Chats>, cx: &Context) -> Outco
                 let was = present(&cx2, &to, was).await?.map_or(0, |was| was.offset);
                 position.offset = position.offset.max(was);
             }
-            Ok(Some(reads.advance(&to, user, position).await?))
+            let read = reads.advance(&to, user, position).await;
+            Ok(Some(read.map_err(|error| full(error, "this group keeps no more read positions"))?))
         };
         answer_done(request, &group, None, read, cx)
     })
+}
+
+/// What a refusal says where nothing more is kept: it is not the message that is too large.
+fn full(error: Error, message: &'static str) -> Failure {
+    match error {
+        Error::TooLarge => Refusal::new(ErrorCode::TooLarge, message).into(),
+        other => other.into(),
+    }
 }
 
 /// A position of the history's past as one of its present epoch; `None`: the history does not know it.

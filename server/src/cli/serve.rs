@@ -37,7 +37,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let listen = settings.server.listen;
     let listener = listen::bind_with(listen, settings.server.backlog)
         .with_context(|| format!("cannot listen on {listen}"))?;
-    descriptors::raise();
+    descriptors::raise(listen::crowd::connections_max);
     let plan = &settings.drain;
     let plan = DrainPlan { delay: plan.delay, window: plan.window, rate: plan.rate, timeout: plan.timeout };
     let (layer, state) = layers::layer(&settings)?;

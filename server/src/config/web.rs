@@ -171,6 +171,9 @@ impl FromStr for Network {
         let one = || text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
         let network = text.parse::<IpNet>().or_else(|_| one());
         let network = network.map_err(|_| "must be an address or a network, like 10.0.0.5 or 10.0.0.0/8")?;
+        if network.prefix_len() == 0 {
+            return Err("is everybody, who could then claim any address: list the proxies");
+        }
         // What stands after the prefix would be passed over in silence, and may be a slip of the prefix.
         if network.trunc() == network { Ok(Self(network)) } else { Err("has bits set after its prefix") }
     }
@@ -310,8 +313,10 @@ mod tests {
         assert!(contains("127.0.0.1", "127.0.0.1") && !contains("127.0.0.1", "127.0.0.2"));
         assert!(contains("::ffff:10.0.0.1", "10.0.0.1"));
         assert!(contains("fd00::/8", "fd12::1") && !contains("fd00::/8", "fe80::1"));
-        assert!(contains("0.0.0.0/0", "8.8.8.8") && !contains("0.0.0.0/0", "2001:db8::1"));
-        for text in ["", "10.0.0.0/33", "10.0.0.1/8", "10.0.0", "localhost", "10.0.0.0/8 ", "*"] {
+        assert!(contains("0.0.0.0/1", "8.8.8.8") && !contains("0.0.0.0/1", "2001:db8::1"));
+        for text in
+            ["", "10.0.0.0/33", "10.0.0.1/8", "10.0.0", "localhost", "10.0.0.0/8 ", "*", "0.0.0.0/0", "::/0"]
+        {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
     }

@@ -16,14 +16,17 @@ impl Member {
         if self.doors.presence.is_none() {
             return Ok(Err(request.unknown_type().into()));
         }
-        let asked = || -> Result<_, Failure> {
-            let reference = request.answer_to()?;
-            let asked: Presence = request.body()?;
-            Ok((reference, self.cx.member_of(&asked.group)?))
-        };
-        let (reference, group) = match asked() {
-            Ok(asked) => asked,
+        let parsed = || -> Result<(&str, Presence), Failure> { Ok((request.answer_to()?, request.body()?)) };
+        let (reference, asked) = match parsed() {
+            Ok(parsed) => parsed,
             Err(failure) => return Ok(Err(failure)),
+        };
+        let group = match self.cx.member_of(&asked.group) {
+            Ok(group) => group,
+            Err(failure) => {
+                self.cx.refuse(Some(reference), &asked.group, &failure);
+                return Ok(Ok(()));
+            }
         };
         let roster = in_time(self.cx.presence(&group)).await?;
         let names = roster.members.as_deref().map(names);

@@ -156,7 +156,11 @@ async fn what_cannot_be_reacted_to_or_with_is_refused() {
     for number in 0..20 {
         assert_eq!(ana.request(react(&sent["id"], &format!("kind {number}"), true)).await["type"], "ack");
     }
-    assert_eq!(ana.request(react(&sent["id"], "one more", true)).await["code"], "too_large");
+    let full = ana.request(react(&sent["id"], "one more", true)).await;
+    assert_eq!(
+        (&full["code"], &full["message"]),
+        (&json!("too_large"), &json!("this message takes no more reactions"))
+    );
     ana.request(json!({"type": "leave", "groups": ["lobby"]})).await;
     for request in [react(&sent["id"], "👍", true), read(&sent["position"])] {
         let error = ana.request(request).await;

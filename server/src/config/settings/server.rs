@@ -119,6 +119,8 @@ mod tests {
             ("origins", "chat.example.org"),
             ("trusted_proxies", "localhost"),
             ("trusted_proxies", "10.0.0.1/8"),
+            ("trusted_proxies", "0.0.0.0/0"),
+            ("trusted_proxies", "127.0.0.1, ::/0"),
         ] {
             assert_eq!(read(name, text), Err(1), "{name} {text}");
         }

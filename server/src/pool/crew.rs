@@ -72,19 +72,35 @@ impl Crew {
         if posts.given_up.len() >= GIVEN_UP_MAX {
             return Relief::TooMany;
         }
-        let successor = match Entrance::start(number, &self.layer, &self.doors) {
-            Ok(successor) => successor,
-            Err(error) => return Relief::Failed(error),
-        };
+        match self.replace(&mut posts, number) {
+            Ok(relieved) => {
+                // Those who come back at once find somebody there.
+                drop(posts);
+                Relief::Replaced(relieved.give_up())
+            }
+            Err(error) => Relief::Failed(error),
+        }
+    }
+
+    /// Puts another worker in the place of one that has ended by itself. Whether there is one now: a hub that ends needs none.
+    pub(super) fn succeed(&self, number: usize) -> io::Result<bool> {
+        let mut posts = self.write();
+        if posts.is_leaving {
+            return Ok(false);
+        }
+        self.replace(&mut posts, number).map(|_| true)
+    }
+
+    /// Puts another worker in the place of this one, which is kept count of until it has ended.
+    fn replace(&self, posts: &mut Posts, number: usize) -> io::Result<Arc<Entrance>> {
+        let successor = Entrance::start(number, &self.layer, &self.doors)?;
         let relieved = mem::replace(&mut posts.serving[number], successor);
         posts.given_up.push(Arc::clone(&relieved));
         posts.past.replaced += 1;
-        drop(posts);
-        // Those who come back at once find somebody there.
-        Relief::Replaced(relieved.give_up())
+        Ok(relieved)
     }
 
-    /// Lets go of those who were given up and have ended since. How many.
+    /// Lets go of those who have ended since another took their place. How many of them had been given up.
     pub(super) fn let_go(&self) -> usize {
         if self.read().given_up.iter().all(|worker| !worker.has_ended()) {
             return 0;
@@ -94,6 +110,7 @@ impl Crew {
         given_up
             .extract_if(.., |worker| worker.has_ended())
             .inspect(|worker| past.count(&worker.tally))
+            .filter(|worker| worker.is_given_up())
             .count()
     }
 
@@ -131,10 +148,11 @@ mod tests {
         config::Rates,
         consumer::{mounted::Mounts, rate::Users},
         people::GuestGate,
+        pool::watchdog::look,
     };
     use channel_layer::MemoryLayer;
     use palabre_protocol::Limits;
-    use tokio::time::timeout;
+    use tokio::time::{Instant, timeout};
 
     fn crew(count: usize) -> Arc<Crew> {
         let limits = Limits::default();
@@ -200,5 +218,22 @@ mod tests {
         crew.let_go();
         assert_eq!(counted(), (3, 0));
         ended(crew.leave(Duration::ZERO)).await;
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_has_failed_is_started_anew_unless_the_hub_ends() {
+        let crew = crew(1);
+        let present = || crew.with(|workers| Arc::clone(&workers[0]));
+        let (mut lives, now) = (Vec::new(), Instant::now());
+        let failed = present();
+        failed.leave(Duration::ZERO);
+        ended([Arc::clone(&failed)]).await;
+        look(&crew, &mut lives, now);
+        assert!(!Arc::ptr_eq(&failed, &present()) && present().has_room());
+        look(&crew, &mut lives, now);
+        assert_eq!(crew.total().replaced, 1);
+        ended(crew.leave(Duration::ZERO)).await;
+        look(&crew, &mut lives, now);
+        assert_eq!((crew.total().replaced, present().has_room()), (1, false));
     }
 }

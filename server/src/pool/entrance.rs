@@ -132,8 +132,8 @@ impl Entrance {
         self.ended.cancelled().await;
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        self.has_ended() || self.given_up.is_cancelled()
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.is_cancelled()
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! A worker counts its seconds, and a thread of its own looks at the counts, once a second. One that stands still is given no
 //! newcomers, and the log says so; one that stands still for the time that a handler has is given up. Looks are counted, not
-//! time: a process that was stopped for a minute has a minute behind it, and nobody has held anything.
+//! time: a process that was stopped for a minute has a minute behind it, and nobody has held anything. One that has ended by a
+//! fault is started anew, at most once a look.
 
 use crate::{
     consumer::careful::HANDLER_MAX,
@@ -60,7 +61,7 @@ impl Drop for Watchdog {
 }
 
 /// One look at all of them.
-fn look(crew: &Crew, lives: &mut Vec<Life>, now: Instant) {
+pub(super) fn look(crew: &Crew, lives: &mut Vec<Life>, now: Instant) {
     for _ in 0..crew.let_go() {
         tracing::warn!(
             event = "worker.returned",
@@ -69,8 +70,12 @@ fn look(crew: &Crew, lives: &mut Vec<Life>, now: Instant) {
     }
     let news: Vec<_> = crew.with(|workers| {
         lives.resize_with(workers.len(), || Life::new(now));
-        let both = workers.iter().zip(lives.iter_mut()).enumerate().filter(|(_, (one, _))| !one.is_over());
+        let both =
+            workers.iter().zip(lives.iter_mut()).enumerate().filter(|(_, (one, _))| !one.is_given_up());
         both.map(|(number, (worker, life))| {
+            if worker.has_ended() {
+                return (number, News::Gone);
+            }
             let news = life.look(worker.tally.seconds.get(), now);
             worker.stands.store(life.is_stalled(), Ordering::Relaxed);
             (number, news)
@@ -89,6 +94,18 @@ fn look(crew: &Crew, lives: &mut Vec<Life>, now: Instant) {
                 let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
                 tracing::warn!(event = "worker.resumed", worker, waited_ms, "the worker turns again");
             }
+            News::Gone => match crew.succeed(worker) {
+                Ok(true) => {
+                    lives[worker] = Life::new(now);
+                    tracing::warn!(
+                        event = "worker.restarted",
+                        worker,
+                        "a worker that had failed was started anew"
+                    );
+                }
+                Ok(false) => {}
+                Err(error) => tell(worker, Relief::Failed(error)),
+            },
             News::Overdue => {
                 let life = &mut lives[worker];
                 let relief = crew.relieve(worker);
@@ -128,12 +145,12 @@ fn tell(worker: usize, relief: Relief) {
             event = "worker.not_replaced",
             worker,
             %error,
-            "no other thread could be started in its place; its connections wait"
+            "no other thread could be started in its place"
         ),
     }
 }
 
-/// What a look finds, once for each change; but that it is time to give it up, at every look from then on.
+/// What a look finds, once for each change; but that it is time to give it up, or to start it anew, at every look from then on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum News {
     None,
@@ -141,10 +158,12 @@ enum News {
     /// It had not turned for so long.
     Resumed(Duration),
     Overdue,
+    /// Its thread has ended.
+    Gone,
 }
 
 /// What is known of one worker.
-struct Life {
+pub(super) struct Life {
     seconds: u64,
     counted: Instant,
     /// How often it was found where it was.

@@ -25,6 +25,7 @@ use crate::{
     },
     state::{Health, LayerState},
 };
+use futures_util::FutureExt;
 use std::{future, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -181,7 +182,17 @@ impl Owner {
                     self.command(first);
                     self.take(&mut commands);
                 }
-                Event::Arrived(arrived) => self.arrived(arrived),
+                Event::Arrived(arrived) => {
+                    // What a batch came to and what it passed on come together: who sent a message is answered first, so
+                    // that the answer can go with the message.
+                    if let Some(Some(done)) = self.calls.next().now_or_never() {
+                        self.done(done);
+                    }
+                    // With the link goes what came over it.
+                    if self.link.is_some() {
+                        self.arrived(arrived);
+                    }
+                }
                 Event::Done(done) => self.done(done),
                 Event::Retry => self.connect(),
                 Event::BatchDue => {

@@ -9,6 +9,7 @@ mod follow;
 pub(crate) mod heartbeat;
 mod held;
 mod leave;
+mod linger;
 pub(crate) mod presence;
 mod repair;
 pub(crate) mod rooms;
@@ -26,6 +27,7 @@ use channel_layer::{ChannelLayer, LayerState, Mailbox, Presence, Received, Scope
 use flush::{Left, Turn};
 use follow::Follow;
 use leave::{GRACE, Leaving, due};
+use linger::Linger;
 use palabre_protocol::{ErrorCode, ErrorFrame, RateLimited};
 use rooms::Rooms;
 use slab::Slab;
@@ -65,6 +67,8 @@ pub(crate) struct Worker {
     /// Sockets with something to write, each once, in order of arrival: nobody waits for more than one write of
     /// everybody else.
     touched: RefCell<VecDeque<Rc<Socket>>>,
+    /// Sockets whose outbox waits for company, oldest first; some may have been written since.
+    lingering: RefCell<Vec<Rc<Socket>>>,
     /// What reads messages, while no connection is in the middle of one.
     pub(crate) spare_context: Cell<Option<Box<WebSocketContext>>>,
     /// Wakes the loop that writes, and whether that is needed.
@@ -120,6 +124,7 @@ impl Worker {
             serial: Cell::new(0),
             rooms: RefCell::default(),
             touched: RefCell::default(),
+            lingering: RefCell::default(),
             spare_context: Cell::default(),
             written: Notify::new(),
             awake: Cell::new(false),
@@ -187,6 +192,7 @@ impl Worker {
     /// The loop on the way of a message: takes what waits, writes for a turn, and sleeps when there is neither.
     async fn deliver_and_write(self: Rc<Self>, mut mailbox: Mailbox) -> Infallible {
         let mut is_open = true;
+        let mut linger = Linger::new();
         loop {
             self.awake.set(false);
             let received = if self.touched.borrow().is_empty() {
@@ -194,6 +200,7 @@ impl Worker {
                     biased;
                     received = mailbox.recv(), if is_open => Some(received),
                     () = self.written.notified() => None,
+                    () = linger.over() => None,
                 }
             } else {
                 mailbox.try_recv()
@@ -206,6 +213,7 @@ impl Worker {
                 Some(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN, &mut turn),
                 None => {}
             }
+            self.look_after_lingering(&mut linger, turn.begun);
             if self.flush(&mut turn) == Left::Some {
                 // There is more to write: first, whoever is ready may read.
                 tokio::task::yield_now().await;

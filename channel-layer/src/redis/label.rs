@@ -13,14 +13,15 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// The label of a position.
 pub(super) fn of(Position { epoch, offset }: Position) -> [u8; BYTES] {
     let mut label = NONE;
-    let digits = (label.iter_mut().rev())
-        .zip(std::iter::successors(Some(u128::from(epoch.as_u64()) << 64 | u128::from(offset)), |rest| {
-            Some(rest >> 4)
-        }));
-    for (digit, rest) in digits {
-        *digit = DIGITS[(rest & 15) as usize];
-    }
+    let (first, last) = label.split_at_mut(BYTES / 2);
+    first.copy_from_slice(&digits(epoch.as_u64()));
+    last.copy_from_slice(&digits(offset));
     label
+}
+
+/// A number as half a label has it.
+pub(super) fn digits(number: u64) -> [u8; BYTES / 2] {
+    std::array::from_fn(|place| DIGITS[(number >> (60 - 4 * place) & 15) as usize])
 }
 
 /// The position of a label; `None` when it is none.

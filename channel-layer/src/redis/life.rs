@@ -4,6 +4,7 @@
 //! connected before believe in another life than those that came later. Hence a node's belief is only that: where a group
 //! says otherwise, `open.lua` asks Redis itself, and its answer is what this node believes from then on.
 
+use crate::redis::label;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -23,9 +24,9 @@ impl Life {
         parse(&text).map(|life| Self(Arc::new(life.into())))
     }
 
-    /// As scripts take it: 16 hexadecimal digits.
-    pub(super) fn text(&self) -> String {
-        format!("{:016x}", self.0.load(Ordering::Relaxed))
+    /// As scripts take it.
+    pub(super) fn digits(&self) -> [u8; 2 * DIGITS] {
+        label::digits(self.0.load(Ordering::Relaxed))
     }
 
     /// Takes what Redis says of itself; says whether that is a life.
@@ -51,12 +52,12 @@ mod tests {
     fn a_life_is_of_a_process_and_its_replication_and_what_is_no_life_changes_nothing() {
         let life = Life::new("00ff00ff00ff00ff", "0123456789abcdef").unwrap();
         let copy = life.clone();
-        assert_eq!(life.text(), "00ff00ff01234567");
+        assert_eq!(&life.digits(), b"00ff00ff01234567");
         for text in ["", "00ff00ff0123456", "+0ff00ff01234567", "00ff00ff012345670"] {
             assert!(!life.learn(text), "{text}");
         }
         assert!(life.learn("00ff00ffffffffff"));
-        assert_eq!(copy.text(), "00ff00ffffffffff");
+        assert_eq!(&copy.digits(), b"00ff00ffffffffff");
         assert!(Life::new("short", "0123456789abcdef").is_none());
         assert!(Life::new("00ff00ff", "no digits").is_none());
     }

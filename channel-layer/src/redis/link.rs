@@ -49,6 +49,8 @@ pub(crate) struct Connections {
     pushes: MultiplexedConnection,
     pub(crate) life: Life,
     pub(crate) node: Arc<str>,
+    /// The field of a history that has this node's chain.
+    pub(crate) chain: Arc<str>,
     pub(crate) scripts: Scripts,
     pub(super) unread: Arc<Unread>,
     ended: CancellationToken,
@@ -109,8 +111,8 @@ pub(crate) async fn connect(
     let life = life(&mut commands).await?;
     let scripts = Scripts::load(&mut commands, texts).await?;
     answer(pushes.subscribe(keys.node(node))).await?;
-    let (node, unread) = (node.into(), Arc::clone(unread));
-    let connections = Connections { commands, pushes, life, node, scripts, unread, ended };
+    let (chain, node, unread) = (format!("n:{node}").into(), node.into(), Arc::clone(unread));
+    let connections = Connections { commands, pushes, life, node, chain, scripts, unread, ended };
     Ok(Watched { connections, arrivals, dropped })
 }
 

@@ -161,7 +161,7 @@ impl Relay for RedisRelay {
     fn publish(&self, batch: Vec<Outgoing>) -> Answered<'_, Vec<Result<Verdict, LinkError>>> {
         async move {
             let connections = self.connections()?;
-            let mut pipe = redis::pipe();
+            let mut pipe = redis::Pipeline::with_capacity(batch.len());
             for outgoing in &batch {
                 pipe.add_command(match outgoing.place {
                     Some(place) => scripts::publish(&connections, &self.keys, outgoing, place),

@@ -87,7 +87,7 @@ pub(crate) fn open(connections: &Connections, keys: &Keys, bounds: &Bounds, open
     wanted(bounds, opening).ask(&mut cmd);
     cmd.arg(&*connections.node)
         .arg(opening.generation)
-        .arg(connections.life.text())
+        .arg(&connections.life.digits())
         .arg(opening.epoch.to_string());
     cmd
 }
@@ -121,13 +121,15 @@ pub(crate) fn publish(
         Some(_) => &connections.scripts.amend,
         None => &connections.scripts.publish,
     };
-    let mut cmd = call(script, &[keys.history(group)]);
-    let (Chain { generation, seq }, life) = (chain, connections.life.text());
-    cmd.arg(format!("n:{}", connections.node));
-    cmd.arg(format!("{epoch}{life}{generation}:{}", seq - 1)).arg(format!("{epoch}{life}{generation}:{seq}"));
-    cmd.arg(format!("{:016x}", message.digest()));
-    cmd.arg(&message.floor.map_or(label::NONE, label::of));
     let envelope = envelope::encode(message);
+    // What there is beside the envelope, and the 16 arguments of an amendment.
+    let mut cmd = Cmd::with_capacity(16, 384 + envelope.len());
+    cmd.arg("EVALSHA").arg(&**script).arg(1).arg(keys.history(group)).arg(&*connections.chain);
+    let present = [label::digits(epoch.as_u64()), connections.life.digits()];
+    let chained =
+        |seq: u64| [present.as_flattened(), format!("{}:{seq}", chain.generation).as_bytes()].concat();
+    cmd.arg(chained(chain.seq - 1)).arg(chained(chain.seq)).arg(&label::digits(message.digest()));
+    cmd.arg(&message.floor.map_or(label::NONE, label::of));
     let Some(Amends { target, amendment }) = message.amends() else {
         cmd.arg(&*envelope);
         return cmd;

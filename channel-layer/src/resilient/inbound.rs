@@ -77,11 +77,12 @@ impl Inbound {
             self.registry.existing(name, |group| group.fan_out(&Delivery::Message(posted)));
             return Need::Nothing;
         };
-        // The last pushes of a group that was just left have nobody to wait for.
-        if !self.readers.contains_key(name) && self.registry.existing(name, |_| ()).is_none() {
-            return Need::Nothing;
-        }
-        let reader = self.readers.entry(name.clone()).or_default();
+        let reader = match self.readers.get_mut(name) {
+            Some(reader) => reader,
+            // The last pushes of a group that was just left have nobody to wait for.
+            None if self.registry.existing(name, |_| ()).is_none() => return Need::Nothing,
+            None => self.readers.entry(name.clone()).or_default(),
+        };
         if reader.stage != Stage::Live {
             // What does not fit might be the last for long, and then nothing would show the jump.
             reader.doubted |= !reader.held.hold(posted);

@@ -32,6 +32,10 @@ const QUEUE_MAX: usize = 10_000;
 /// Between two looks through a full queue for what nobody waits for any more: not at each message that is refused.
 const EXPIRE_EVERY: Duration = Duration::from_millis(10);
 
+/// How old may be what an open group knows of the position of this node's copy. An older floor is as good, until the backend
+/// has forgotten ids from after it; and to look at every message costs more than it spares.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(1);
+
 /// How long a chain is kept without a publish.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -60,8 +64,10 @@ impl Pending {
 struct Open {
     epoch: Epoch,
     chain: Chain,
-    /// The highest position that this node's own publishes show.
+    /// The highest position that this node's own publishes show, or its copy has shown.
     head: Position,
+    /// When the copy was last asked.
+    asked: Instant,
     used: Instant,
 }
 
@@ -132,8 +138,12 @@ impl Publisher {
                 (Retention::Kept, Some(open)) => {
                     open.chain.seq += 1;
                     open.used = now;
+                    if now.duration_since(open.asked) >= HEAD_AGE_MAX {
+                        open.head = later(open.head, head(&group));
+                        open.asked = now;
+                    }
                     // It was never sent, so its sender's position may as well be the present one.
-                    message.floor = message.floor.or_else(|| Some(later(open.head, head(&group))));
+                    message.floor = message.floor.or(Some(open.head));
                     Some((open.epoch, open.chain))
                 }
                 // Nothing is numbered, so nothing need be open.
@@ -150,7 +160,7 @@ impl Publisher {
     /// The group's chain starts at `generation`; what waited for it goes first.
     pub(crate) fn opened(&mut self, group: &GroupName, generation: u64, head: Position, now: Instant) {
         let chain = Chain { generation, seq: 0 };
-        self.open.insert(group.clone(), Open { epoch: head.epoch, chain, head, used: now });
+        self.open.insert(group.clone(), Open { epoch: head.epoch, chain, head, asked: now, used: now });
         for pending in self.waiting.remove(group).into_iter().flatten().rev() {
             self.queue.push_front(pending);
         }

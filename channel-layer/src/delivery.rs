@@ -92,21 +92,8 @@ impl Posted {
         bare_digest(self.version.as_deref().map(amends))
     }
 
-    /// The same message, not rendered yet.
-    pub(crate) fn again(&self) -> Self {
-        Self {
-            group: self.group.clone(),
-            id: self.id,
-            position: self.position,
-            version: self.version.clone(),
-            owner: self.owner,
-            except: self.except.clone(),
-            body: self.body.clone(),
-            rendered: OnceLock::new(),
-        }
-    }
-
-    /// What `render` made of it, the first time that anybody on this node asked: workers share one rendering.
+    /// What `render` made of it, the first time that anybody on this node asked, for as long as it is kept: for what many will
+    /// read.
     pub fn rendered(&self, render: impl FnOnce(&Self) -> Bytes) -> &Bytes {
         self.rendered.get_or_init(|| render(self))
     }

@@ -57,7 +57,7 @@ pub use mailbox::{Mailbox, Received};
 pub use member::{Attendance, Member, Roster};
 pub use memory::MemoryLayer;
 pub use message::{BODY_BYTES_MAX, Body, KIND_BYTES_MAX, Message, MessageId, Retention};
-pub use name::{ChannelName, GroupName, NAME_CHARS_MAX, NameError};
+pub use name::{ChannelName, GroupHasher, GroupMap, GroupName, NAME_CHARS_MAX, NameError};
 pub use position::{Epoch, Position, Scope};
 pub use presence::{Known, Presence, PresenceRules, Presented, RowStored, RowWrite, Standing};
 pub use relay::{Answered, Chain, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict};

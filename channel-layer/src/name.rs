@@ -3,7 +3,14 @@
 //! The alphabet is that of Django Channels: ASCII letters, digits, `-`, `_` and `.`, under 100 characters.
 //! A name can therefore stand in a key, a log line or a URL as it is, and never holds a pattern character.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 99;
@@ -35,15 +42,46 @@ fn check(name: &str) -> Result<(), NameError> {
 
 /// A group: a named set of channels. Users see a room.
 ///
-/// [`FromStr`] is the only way in. Cloning counts a reference.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupName(Arc<str>);
+/// [`FromStr`] is the only way in. Cloning counts a reference. It is hashed once, where it comes in: a message looks its
+/// group up in many maps.
+#[derive(Clone)]
+pub struct GroupName {
+    text: Arc<str>,
+    hash: u64,
+}
+
+/// A map by group, which takes the hash that a name brings with it.
+pub type GroupMap<V> = HashMap<GroupName, V, BuildHasherDefault<GroupHasher>>;
+
+/// Takes a [`GroupName`]'s own hash for the map's. Names are hashed with a key of this process, so nobody can choose some that
+/// collide.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GroupHasher(u64);
+
+impl Hasher for GroupHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only the names of groups are hashed with it");
+    }
+}
 
 impl GroupName {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Which of `count` parts it belongs to. Decided by other bits than its place in the map of such a part.
+    pub(crate) fn part(&self, count: usize) -> usize {
+        usize::try_from(self.hash >> 32).map_or(0, |bits| bits % count)
     }
 }
 
@@ -51,20 +89,48 @@ impl FromStr for GroupName {
     type Err = NameError;
 
     fn from_str(name: &str) -> Result<Self, NameError> {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         check(name)?;
-        Ok(Self(name.into()))
+        Ok(Self { text: name.into(), hash: KEY.hash_one(name) })
+    }
+}
+
+impl PartialEq for GroupName {
+    fn eq(&self, other: &Self) -> bool {
+        // Most that meet are clones of one, or have nothing in common.
+        self.hash == other.hash && (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
+    }
+}
+
+impl Eq for GroupName {}
+
+impl Hash for GroupName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialOrd for GroupName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for GroupName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
     }
 }
 
 impl fmt::Display for GroupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for GroupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupName({})", self.0)
+        write!(f, "GroupName({})", self.text)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::{
     member::{Attendance, Member},
-    name::GroupName,
+    name::{GroupMap, GroupName},
     presence::{
         PresenceRules,
         lease::{RowStored, RowWrite},
@@ -16,9 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::HashMap,
     fmt,
-    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -30,7 +28,7 @@ pub(crate) const PARTS: usize = 64;
 
 #[derive(Default)]
 struct Part {
-    rooms: HashMap<GroupName, Room>,
+    rooms: GroupMap<Room>,
     /// Turns so far.
     turns: u32,
 }
@@ -38,7 +36,6 @@ struct Part {
 pub(crate) struct Table {
     /// Guards each part's rooms.
     parts: [Mutex<Part>; PARTS],
-    hasher: RandomState,
     /// The name under which this node writes its rows.
     node: Box<str>,
     rules: PresenceRules,
@@ -70,7 +67,7 @@ impl Table {
 
     fn new(node: &str, rules: PresenceRules, first: Sight) -> Self {
         let parts = std::array::from_fn(|_| Mutex::default());
-        Self { parts, hasher: RandomState::new(), node: node.into(), rules, first }
+        Self { parts, node: node.into(), rules, first }
     }
 
     pub(crate) fn rules(&self) -> &PresenceRules {
@@ -196,8 +193,7 @@ impl Table {
     }
 
     fn part(&self, group: &GroupName) -> MutexGuard<'_, Part> {
-        let hash = self.hasher.hash_one(group);
-        lock(&self.parts[usize::try_from(hash % PARTS as u64).expect("below PARTS")])
+        lock(&self.parts[group.part(PARTS)])
     }
 }
 

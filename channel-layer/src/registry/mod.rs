@@ -72,8 +72,7 @@ impl Group {
     /// Appends to the tail and hands out: one step for whoever reads the tail.
     pub(crate) fn post(&mut self, posted: Arc<Posted>, digest: u64, now: Instant) {
         if let Some(tail) = &mut self.tail {
-            // What members are given is rendered and then forgotten; the tail's own is rendered if somebody reads it.
-            tail.append(Arc::new(posted.again()), digest, now);
+            tail.append(Arc::clone(&posted), digest, now);
         }
         self.fan_out(&Delivery::Message(posted));
     }
@@ -238,8 +237,7 @@ impl Registry {
     }
 
     fn shard(&self, name: &GroupName) -> MutexGuard<'_, Shard> {
-        let hash = self.hasher.hash_one(name);
-        lock(&self.shards[usize::try_from(hash % SHARDS as u64).expect("below SHARDS")])
+        lock(&self.shards[name.part(SHARDS)])
     }
 
     fn rings(&self) -> MutexGuard<'_, HashMap<ChannelName, Ring>> {

@@ -2,10 +2,11 @@
 
 use crate::{
     error::{Error, Result},
-    name::GroupName,
+    name::{GroupHasher, GroupName},
     registry::{Group, tail::Tail},
 };
 use indexmap::IndexMap;
+use std::hash::BuildHasherDefault;
 use tokio::time::Instant;
 
 /// Over all shards this bounds what a node remembers at about 130,000 groups; beyond it those without members
@@ -20,7 +21,7 @@ const SAMPLE: usize = 8;
 /// Some of the groups.
 #[derive(Default)]
 pub(super) struct Shard {
-    pub(super) groups: IndexMap<GroupName, Group>,
+    pub(super) groups: IndexMap<GroupName, Group, BuildHasherDefault<GroupHasher>>,
     /// What the tails of these groups weigh.
     pub(super) bytes: usize,
     /// Counts uses, and so orders them.

@@ -39,7 +39,7 @@ impl Worker {
         deliveries_max: usize,
         turn: &mut Turn,
     ) {
-        let mut piece = Piece { messages: Vec::new(), bytes: 0 };
+        let mut piece = Piece { messages: self.pieced.take(), bytes: 0 };
         let mut next = Some(first);
         let mut taken = 0;
         while let Some(received) = next.take() {
@@ -62,6 +62,7 @@ impl Worker {
             }
         }
         self.hand_out(&mut piece, turn);
+        self.pieced.set(piece.messages);
     }
 
     fn take(self: &Rc<Self>, delivery: Delivery, piece: &mut Piece, turn: &mut Turn) {
@@ -164,7 +165,7 @@ impl Room {
                     self.give(worker, posted.position, &settled);
                 }
             }
-            Body::Frame(_) => self.give_except(worker, posted, &rendered(posted), settled.as_ref()),
+            Body::Frame(_) => self.give_except(worker, posted, &frame_of(posted), settled.as_ref()),
         }
     }
 }
@@ -175,14 +176,16 @@ const DIRECT: &str = "direct";
 /// In place of a body that cannot be shown: clients pass over a type that they do not know.
 const UNREADABLE: &[u8] = br#"{"type":"unreadable"}"#;
 
-/// The WebSocket frame of a message for screens: made once a node.
-pub(crate) fn rendered(posted: &Posted) -> Bytes {
-    let render = |posted: &Posted| {
-        // Whoever may publish in the backend can send a body that is no JSON object.
-        let body = posted.body.data();
-        placed(posted, if is_object(body) { body } else { UNREADABLE })
-    };
-    posted.rendered(render).clone()
+/// The WebSocket frame of a message for screens.
+pub(super) fn frame_of(posted: &Posted) -> Bytes {
+    // Whoever may publish in the backend can send a body that is no JSON object.
+    let body = posted.body.data();
+    placed(posted, if is_object(body) { body } else { UNREADABLE })
+}
+
+/// The same of a message of the past: made once a node, for who comes to read it does not come alone.
+pub(super) fn rendered(posted: &Posted) -> Bytes {
+    posted.rendered(frame_of).clone()
 }
 
 /// Whether a body looks like a JSON object that has fields: what stands in a frame beside them can be put before the first.
@@ -234,7 +237,7 @@ mod tests {
         let kind = |body: &'static str| {
             let message = Message::frame(MessageId::from_u128(1), body);
             let posted = Posted::new("room".parse().unwrap(), message, None);
-            let frame = palabre_protocol::payload(&rendered(&posted));
+            let frame = palabre_protocol::payload(&frame_of(&posted));
             let frame: Value = serde_json::from_slice(&frame).unwrap();
             assert_eq!(frame["group"], "room");
             frame["type"].as_str().unwrap().to_owned()

@@ -3,6 +3,7 @@
 //! A frame is made once and written to any number of sockets as it is, so the header belongs to its bytes. Reading
 //! what clients send (masks, fragments, control frames) is not done here.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 
@@ -100,17 +101,26 @@ pub(crate) fn header_len(frame: &[u8]) -> usize {
     len.min(frame.len())
 }
 
+/// Frames that are shorter are written where the last one was, and copied from there: to just their length, for some are kept
+/// long, into memory that is theirs alone.
+const SCRATCH_BYTES: usize = 4 << 10;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A text frame in the making.
 ///
-/// Its length is known only at the end but stands at the beginning, so room for the longest header is left there: one
-/// allocation, and nothing is moved.
+/// Its length is known only at the end but stands at the beginning, so room for the longest header is left there.
 #[derive(Debug)]
 pub(crate) struct Draft(Vec<u8>);
 
 impl Draft {
     /// An empty frame with room for `payload_bytes`; more makes it grow.
     pub(crate) fn with_capacity(payload_bytes: usize) -> Self {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + payload_bytes);
+        let room = HEADER_BYTES_MAX + payload_bytes;
+        let mut bytes = if room <= SCRATCH_BYTES { SCRATCH.take() } else { Vec::new() };
+        bytes.reserve(room);
         bytes.extend_from_slice(&[0; HEADER_BYTES_MAX]);
         Self(bytes)
     }
@@ -160,7 +170,22 @@ impl Draft {
         let header = header(self.0.len() - HEADER_BYTES_MAX);
         let start = HEADER_BYTES_MAX - header.len();
         self.0[start..HEADER_BYTES_MAX].copy_from_slice(&header);
-        Bytes::from(self.0).slice(start..)
+        self.from(start)
+    }
+
+    /// What was written, without a header.
+    pub(crate) fn payload(self) -> Bytes {
+        self.from(HEADER_BYTES_MAX)
+    }
+
+    fn from(mut self, start: usize) -> Bytes {
+        if self.0.capacity() > SCRATCH_BYTES {
+            return Bytes::from(self.0).slice(start..);
+        }
+        let written = Bytes::copy_from_slice(&self.0[start..]);
+        self.0.clear();
+        SCRATCH.set(self.0);
+        written
     }
 }
 

@@ -50,7 +50,8 @@ impl<'de> Visitor<'de> for OutsideVisitor<'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outside<'de>, A::Error> {
-        let mut outside = Outside::default();
+        // A message has six or seven.
+        let mut outside = Outside { fields: Vec::with_capacity(8), ..Outside::default() };
         let (mut count, mut references) = (0, 0);
         while let Some(Text(name)) = map.next_key()? {
             let value: &'de RawValue = map.next_value()?;

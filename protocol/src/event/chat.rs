@@ -58,8 +58,7 @@ impl ChatMessage<'_> {
             draft.text(reply_to);
         }
         draft.push(end);
-        // A copy of just its length: it is kept as long as the history, and what it was written into is larger.
-        Bytes::copy_from_slice(&crate::payload(&draft.finish()))
+        draft.payload()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Chat's words: say something in a group, change it, take it back, mark it.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,12 +17,14 @@ use crate::strict;
 #[serde(deny_unknown_fields)]
 pub struct Send<'a> {
     /// The group's name, as the client spells it.
-    pub group: String,
+    #[serde(borrow)]
+    pub group: Cow<'a, str>,
     /// 8 to 64 of `A-Z a-z 0-9 _ -`: the same in every repeat of this message.
-    #[serde(deserialize_with = "parts::client_id")]
-    pub client_id: String,
+    #[serde(borrow, deserialize_with = "parts::client_id")]
+    pub client_id: Cow<'a, str>,
     /// What the user wrote.
-    pub text: String,
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
     /// Any JSON value, passed on byte for byte.
     #[serde(borrow, default, deserialize_with = "strict::optional_raw")]
     pub data: Option<&'a RawValue>,
@@ -51,10 +55,11 @@ pub struct Edit<'a> {
     #[serde(deserialize_with = "parts::id")]
     pub id: u128,
     /// This edit's own, as a send has one.
-    #[serde(deserialize_with = "parts::client_id")]
-    pub client_id: String,
+    #[serde(borrow, deserialize_with = "parts::client_id")]
+    pub client_id: Cow<'a, str>,
     /// What the user wrote instead.
-    pub text: String,
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
     /// Any JSON value, passed on byte for byte.
     #[serde(borrow, default, deserialize_with = "strict::optional_raw")]
     pub data: Option<&'a RawValue>,
@@ -108,15 +113,15 @@ impl Written<'_> {
 /// The end of a message of one's own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Delete {
+pub struct Delete<'a> {
     /// The group's name, as the client spells it.
     pub group: String,
     /// The message.
     #[serde(deserialize_with = "parts::id")]
     pub id: u128,
     /// This deletion's own, as a send has one.
-    #[serde(deserialize_with = "parts::client_id")]
-    pub client_id: String,
+    #[serde(borrow, deserialize_with = "parts::client_id")]
+    pub client_id: Cow<'a, str>,
     /// The sender's position when it tried first.
     pub since: Option<Position>,
 }

@@ -1,16 +1,19 @@
 //! Fields that several of chat's words have, read strictly: for `deserialize_with`.
 
+use std::borrow::Cow;
+
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::hex;
 use crate::place::NUMBER_MAX;
+use crate::strict::Text;
 
 const KIND_BYTES_MAX: usize = 32;
 
 /// 8 to 64 of `A-Z a-z 0-9 _ -`.
-pub(super) fn client_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let id = String::deserialize(deserializer)?;
+pub(super) fn client_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    let Text(id) = Text::deserialize(deserializer)?;
     let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if plain && (8..=64).contains(&id.len()) {
         return Ok(id);

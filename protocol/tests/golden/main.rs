@@ -116,7 +116,7 @@ fn understand(request: &Request) -> Result<(), Refusal> {
         "presence" => request.answer_to().and_then(|_| request.body::<Presence>().map(drop)),
         "chat.send" => request.body::<Send<'_>>()?.written().check(&limits),
         "chat.edit" => request.body::<Edit<'_>>()?.written().check(&limits),
-        "chat.delete" => request.body::<Delete>().map(drop),
+        "chat.delete" => request.body::<Delete<'_>>().map(drop),
         "chat.react" => request.body::<React>().map(drop),
         "chat.read" => request.body::<Read>().map(drop),
         "chat.typing" => request.body::<Typing>().map(drop),

@@ -34,18 +34,23 @@ pub(super) enum Named {
 pub(super) fn answer(
     request: &Request,
     group: &GroupName,
-    sent: Answer<Sent>,
+    mut sent: Answer<Sent>,
     named: Named,
     cx: &Context,
 ) -> Outcome {
-    defer(request, group, async move { Ok(sent.await?) }, cx, move |sent, reference, group, _| {
+    let ack = move |sent: Sent, reference: &str, group: &str, _: &Context| {
         let id = match named {
             Named::BySend => sent.id,
             Named::As(id) => id,
         };
         let position = sent.position.map(on_wire);
         Ack { reference, group, id: id.as_u128(), position, scope: sent.scope.as_str() }.encode()
-    })
+    };
+    match (&mut sent).now_or_never() {
+        // Without a backend it is known already, and nothing need be kept for later.
+        Some(sent) => at_once(sent.map_err(Failure::from), request, group, cx, ack),
+        None => defer(request, group, async move { Ok(sent.await?) }, cx, ack),
+    }
 }
 
 /// The same of something that has no place in the order; it may come to a position, which is how far the user has read.
@@ -71,15 +76,25 @@ fn defer<T: 'static>(
     ack: impl FnOnce(T, &str, &str, &Context) -> Bytes + 'static,
 ) -> Outcome {
     let mut work = work.boxed_local();
-    // Without a backend it is done already, and nothing need be kept for later.
     if let Some(done) = (&mut work).now_or_never() {
-        if let Some(frame) = frame(done, request.reference(), group, cx, ack) {
-            cx.write(frame);
-        }
-        return Ok(());
+        return at_once(done, request, group, cx, ack);
     }
     let (reference, group, here) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
     cx.defer(async move { frame(work.await, reference.as_deref(), &group, &here, ack) })
+}
+
+/// Answers with what has been done.
+fn at_once<T>(
+    done: Result<T, Failure>,
+    request: &Request,
+    group: &GroupName,
+    cx: &Context,
+    ack: impl FnOnce(T, &str, &str, &Context) -> Bytes,
+) -> Outcome {
+    if let Some(frame) = frame(done, request.reference(), group, cx, ack) {
+        cx.write(frame);
+    }
+    Ok(())
 }
 
 /// The ack of what was done, if anybody asked for it, or the error.

@@ -39,12 +39,12 @@ pub(super) fn user(cx: &Context) -> User<'_> {
 
 /// Whose messages a user's are: the same on every node and in every connection.
 pub(super) fn owner(cx: &Context) -> Owner {
-    Owner::from_u64(digest(&[&cx.identity().id]))
+    Owner::from_u64(digest([&*cx.identity().id]))
 }
 
 /// The id of what this client calls `client_id`: the first 16 bytes of SHA-256 over the three, each after its length.
 fn id(group: &GroupName, client_id: &str, cx: &Context) -> MessageId {
-    let hash = hash(&[group.as_str(), &cx.identity().id, client_id]);
+    let hash = hash([group.as_str(), &cx.identity().id, client_id]);
     let (first, _) = hash.split_at(16);
     MessageId::from_u128(u128::from_be_bytes(first.try_into().expect("16 of 32 bytes")))
 }
@@ -53,17 +53,17 @@ fn id(group: &GroupName, client_id: &str, cx: &Context) -> MessageId {
 pub(super) fn digest_of(what: &[&str], written: &Written<'_>) -> u64 {
     let Written { text, data, reply_to, .. } = written;
     let written = [*text, data.map_or("", |data| data.get()), reply_to.unwrap_or_default()];
-    digest(&[what, &written].concat())
+    digest(what.iter().copied().chain(written))
 }
 
 /// Of what the client sent, without what the hub adds: a repeat has the same.
-pub(super) fn digest(parts: &[&str]) -> u64 {
+pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
     let hash = hash(parts);
     let (first, _) = hash.split_at(8);
     u64::from_be_bytes(first.try_into().expect("8 of 32 bytes"))
 }
 
-fn hash(parts: &[&str]) -> [u8; 32] {
+fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         let length = u32::try_from(part.len()).expect("a frame is shorter");

@@ -62,11 +62,11 @@ pub(super) fn delete(
     pace: &mut Pace,
     cx: &Context,
 ) -> Outcome {
-    let asked: Delete = request.body()?;
+    let asked: Delete<'_> = request.body()?;
     refusing(request, &asked.group, cx, || {
         let group = cx.member_of(&asked.group)?;
         let target = MessageId::from_u128(asked.id);
-        let digest = digest(&[request.kind(), &target.to_string()]);
+        let digest = digest([request.kind(), &target.to_string()]);
         let payload = Deleted { client_id: &asked.client_id, ts: now_ms(), user: user(cx) }.payload();
         let message = message(&group, &asked.client_id, payload, digest, asked.since, cx)?;
         if let Err(over) = pace.take(chats.map(|chats| &**chats), cx) {

@@ -57,7 +57,7 @@ pub(super) async fn hear_out(worker: &Worker, socket: &Rc<Socket>) {
     let mut left = socket.outbox.borrow().bytes();
     let mut until = Instant::now() + LINGER;
     while socket.blocked.get() {
-        if timeout_at(until, socket.wake.notified()).await.is_err() {
+        if timeout_at(until, socket.wake.woken()).await.is_err() {
             let now_left = socket.outbox.borrow().bytes();
             if now_left == left {
                 return;

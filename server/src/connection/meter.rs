@@ -45,13 +45,15 @@ impl Meter {
             ("frames", rates.frames, self.frames.owe(rates.frames, frames, now)),
             ("bytes", rates.bytes, self.bytes.owe(rates.bytes, bytes, now)),
         ];
+        if owed.iter().all(|(_, _, wait)| wait.is_zero()) {
+            return Ok(());
+        }
         if owed.iter().any(|(_, rate, wait)| *wait > (FLOOD_BURSTS - 1) * time_of(*rate, rate.burst)) {
             return Err(Over::Flood);
         }
-        match owed.into_iter().max_by_key(|(_, _, wait)| *wait) {
-            Some((what, rate, wait)) if !wait.is_zero() => Err(Over::TooFast(TooFast { what, rate, wait })),
-            _ => Ok(()),
-        }
+        let [frames, bytes] = owed;
+        let (what, rate, wait) = if frames.2 > bytes.2 { frames } else { bytes };
+        Err(Over::TooFast(TooFast { what, rate, wait }))
     }
 }
 

@@ -47,28 +47,31 @@ pub(crate) struct Doors {
     pub(crate) node: Box<str>,
 }
 
-/// Runs a connection from its handshake to its end.
-pub(crate) async fn run(
+/// Takes a connection in, and gives what runs it from its handshake to its end; `None`: its worker takes nobody any more.
+pub(crate) fn run(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     handshake: Box<Handshake>,
     stream: Stream,
     early: Bytes,
-) {
-    let Some(socket) = worker.admit(stream) else { return };
+) -> Option<impl Future<Output = ()>> {
+    let socket = worker.admit(stream)?;
     worker.await_hello(&socket);
     let wire = Wire::new(early, doors.limits.frame_bytes);
     let newcomer = Newcomer { handshake, doors };
-    seated(worker, socket, wire, Client::New(newcomer)).await;
+    Some(seated(worker, socket, wire, Client::New(newcomer)))
 }
 
-/// Runs the connection behind a socket that its worker has taken in.
-async fn seated(worker: Rc<Worker>, socket: Rc<Socket>, wire: Wire, client: Client) {
+/// Runs the connection behind a socket that its worker has taken in. Not an `async fn`, which would hold all of it twice.
+fn seated(worker: Rc<Worker>, socket: Rc<Socket>, wire: Wire, client: Client) -> impl Future<Output = ()> {
     let seat = Seat { worker, socket };
     let (worker, socket) = (Rc::clone(&seat.worker), Rc::clone(&seat.socket));
     let meter = Meter::new(socket.heard.get());
     let mut connection = Connection { worker, socket, wire, meter, more: true };
-    connection.run(client).await;
+    async move {
+        let _seat = seat;
+        connection.run(client).await;
+    }
 }
 
 /// A socket's place in its worker. Dropping it leaves the groups and frees the place, however the task ends.
@@ -167,9 +170,13 @@ impl Connection {
         loop {
             let mut open = 0;
             if let Client::Known(member) = client {
-                deferred.extend(member.cx.take_deferred());
                 open = member.cx.open();
-                if let Err(code) = member.deliver_events(&self.socket).await {
+                if open > 0 {
+                    deferred.extend(member.cx.take_deferred());
+                }
+                if self.socket.has_events()
+                    && let Err(code) = member.deliver_events(&self.socket).await
+                {
                     return End::Close(code);
                 }
             }
@@ -185,8 +192,8 @@ impl Connection {
             }
             let event = tokio::select! {
                 biased;
-                () = self.socket.wake.notified() => Event::Woken,
-                Some(frame) = deferred.next() => Event::Answer(frame),
+                () = self.socket.wake.woken() => Event::Woken,
+                Some(frame) = deferred.next(), if !deferred.is_empty() => Event::Answer(frame),
                 () = self.readable(), if may_read => Event::Readable,
             };
             match event {
@@ -200,7 +207,9 @@ impl Connection {
                     }
                 }
                 Event::Readable => {
-                    if let Some(end) = self.turn(client).await {
+                    // Most of a connection's state is that of a turn: it is idle connections' to do without, and hot in a cache
+                    // where the last turn of another has been.
+                    if let Some(end) = Box::pin(self.turn(client)).await {
                         return end;
                     }
                 }

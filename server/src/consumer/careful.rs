@@ -36,7 +36,8 @@ pub(crate) async fn in_time<T>(handler: impl Future<Output = T>) -> Result<T, Cl
     if let Some(done) = handler.as_mut().now_or_never() {
         return Ok(done);
     }
-    timeout(HANDLER_MAX, handler).await.map_err(|_| {
+    // A connection's task has no room for the timer of each handler that might.
+    Box::pin(timeout(HANDLER_MAX, handler)).await.map_err(|_| {
         tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
         CloseCode::Internal
     })

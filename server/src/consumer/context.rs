@@ -13,8 +13,11 @@ use channel_layer::{
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
 use serde::Serialize;
-use std::{cell::RefCell, fmt, rc::Rc};
-use tokio::time::Instant;
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
 
 /// Work that a connection may have put off.
 const DEFERRED_MAX: usize = 64;
@@ -24,44 +27,41 @@ pub(crate) type Deferred = LocalBoxFuture<'static, Option<Bytes>>;
 
 /// What a consumer acts with: its connection, its worker, the layer. Cheap to clone; stays on its thread.
 #[derive(Clone)]
-pub struct Context {
+pub struct Context(Rc<Desk>);
+
+/// What all clones of a context share.
+struct Desk {
     worker: Rc<Worker>,
     socket: Rc<Socket>,
-    identity: Rc<Identity>,
+    identity: Identity,
     groups_max: usize,
     /// Put off since the connection's task last looked, and how many are under way.
-    deferred: Rc<RefCell<Vec<Deferred>>>,
-    open: Rc<std::cell::Cell<usize>>,
+    deferred: RefCell<Vec<Deferred>>,
+    open: Cell<usize>,
 }
 
 impl Context {
     pub(crate) fn new(worker: Rc<Worker>, socket: Rc<Socket>, identity: Identity, groups_max: usize) -> Self {
-        Self {
-            worker,
-            socket,
-            identity: Rc::new(identity),
-            groups_max,
-            deferred: Rc::default(),
-            open: Rc::default(),
-        }
+        let (deferred, open) = Default::default();
+        Self(Rc::new(Desk { worker, socket, identity, groups_max, deferred, open }))
     }
 
     /// Who the client is.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.0.identity
     }
 
     /// The address of this connection: what is sent there comes to this consumer, or to this client's screen.
     #[must_use]
     pub fn address(&self) -> &ChannelName {
-        &self.socket.address
+        &self.0.socket.address
     }
 
     /// How the layer is.
     #[must_use]
     pub fn layer_state(&self) -> LayerState {
-        self.worker.layer_state()
+        self.0.worker.layer_state()
     }
 
     /// Sends a frame to this client, in order with everything else that it gets.
@@ -79,22 +79,22 @@ impl Context {
     pub(crate) fn slow_down(&self, reference: Option<&str>, group: &GroupName, over: &TooFast) {
         let message = over.message();
         let error = over.answer(reference, Some(group.as_str()), &message);
-        self.write(self.worker.rate_limited(&error));
+        self.write(self.0.worker.rate_limited(&error));
     }
 
     /// The frame of an error, counted.
     pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
-        self.worker.error(error)
+        self.0.worker.error(error)
     }
 
     /// Sends a frame that is ready.
     pub(crate) fn write(&self, frame: Bytes) {
-        self.worker.push(&self.socket, frame);
+        self.0.worker.push(&self.0.socket, frame);
     }
 
     /// What its worker counts.
     pub(crate) fn tally(&self) -> &Tally {
-        &self.worker.tally
+        &self.0.worker.tally
     }
 
     /// Waits until the client has taken so much of what was sent to it that more may be queued. Until its request is done
@@ -104,22 +104,22 @@ impl Context {
     ///
     /// The connection is closing.
     pub(crate) async fn room(&self) -> Result<(), CloseCode> {
-        self.socket.stop_reading();
+        self.0.socket.stop_reading();
         loop {
-            if let Some(code) = self.socket.closing.get() {
+            if let Some(code) = self.0.socket.closing.get() {
                 return Err(code);
             }
-            if !self.socket.outbox.borrow().is_half_full() {
+            if !self.0.socket.outbox.borrow().is_half_full() {
                 return Ok(());
             }
             // Whatever else this wakes for is looked at again when the request is done.
-            self.socket.wake.notified().await;
+            self.0.socket.wake.woken().await;
         }
     }
 
     /// Ends the connection.
     pub fn close(&self, code: CloseCode) {
-        self.socket.close(code);
+        self.0.socket.close(code);
     }
 
     /// Joins a group, from here on: the client is a member when this returns.
@@ -144,12 +144,12 @@ impl Context {
         span: Span,
         messages_max: usize,
     ) -> Result<Joined, Failure> {
-        let is_new = !self.socket.groups.borrow().contains(group);
-        if is_new && self.socket.groups.borrow().len() >= self.groups_max {
-            let message = format!("at most {} groups a connection", self.groups_max);
+        let is_new = !self.0.socket.groups.borrow().contains(group);
+        if is_new && self.0.socket.groups.borrow().len() >= self.0.groups_max {
+            let message = format!("at most {} groups a connection", self.0.groups_max);
             return Err(Refusal::new(ErrorCode::TooManyGroups, message).into());
         }
-        Joined::read(&self.worker, &self.socket, group, span, messages_max).await
+        Joined::read(&self.0.worker, &self.0.socket, group, span, messages_max).await
     }
 
     /// The group of a request, if this connection is in it.
@@ -158,7 +158,7 @@ impl Context {
     ///
     /// `bad_request` when it is no name, `not_joined`.
     pub fn member_of(&self, group: &str) -> Result<GroupName, Failure> {
-        let joined = self.socket.groups.borrow().iter().find(|joined| joined.as_str() == group).cloned();
+        let joined = self.0.socket.groups.borrow().iter().find(|joined| joined.as_str() == group).cloned();
         if let Some(group) = joined {
             return Ok(group);
         }
@@ -171,14 +171,14 @@ impl Context {
     /// connections of this one's worker that are in it.
     #[must_use]
     pub fn members_known(&self, group: &GroupName) -> usize {
-        let presence = self.worker.presence.as_ref();
+        let presence = self.0.worker.presence.as_ref();
         let known = presence.and_then(|presence| presence.occupancy(group).now_or_never());
-        known.unwrap_or_else(|| self.worker.members(group))
+        known.unwrap_or_else(|| self.0.worker.members(group))
     }
 
     /// Leaves a group.
     pub fn leave(&self, group: &GroupName) {
-        self.worker.leave_room(group, &self.socket);
+        self.0.worker.leave_room(group, &self.0.socket);
     }
 
     /// Sends to a group; see [`ChannelLayer::group_send`](channel_layer::ChannelLayer::group_send). A frame's body is
@@ -193,8 +193,9 @@ impl Context {
             is_showable(&message),
             "a frame's body is a JSON object with a type, and nothing around it"
         );
-        self.worker.follow.set_out(message.id, Instant::now());
-        self.worker.layer.group_send(group.clone(), message, retention)
+        // It set out when its sender's request was read.
+        self.0.worker.follow.set_out(message.id, self.0.socket.heard.get());
+        self.0.worker.layer.group_send(group.clone(), message, retention)
     }
 
     /// Edits or deletes a kept message; see [`ChannelLayer::amend`](channel_layer::ChannelLayer::amend). Into a frame's body
@@ -214,22 +215,22 @@ impl Context {
             is_showable(&message),
             "a frame's body is a JSON object with a type, and nothing around it"
         );
-        self.worker.layer.amend(group.clone(), target, message, amendment)
+        self.0.worker.layer.amend(group.clone(), target, message, amendment)
     }
 
     /// Sends to one mailbox; see [`ChannelLayer::send`](channel_layer::ChannelLayer::send).
     pub fn send(&self, to: ChannelName, message: Message) -> Answer<()> {
-        self.worker.layer.send(to, message)
+        self.0.worker.layer.send(to, message)
     }
 
     /// Reads a group's history; see [`ChannelLayer::history`](channel_layer::ChannelLayer::history).
     pub fn history(&self, group: &GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
-        self.worker.layer.history(group.clone(), span, messages_max)
+        self.0.worker.layer.history(group.clone(), span, messages_max)
     }
 
     /// Who is in a group, on all nodes; see [`Presence`](channel_layer::Presence). A hub that tells nobody has none.
     pub async fn presence(&self, group: &GroupName) -> Roster {
-        match &self.worker.presence {
+        match &self.0.worker.presence {
             Some(presence) => presence.roster(group).await,
             None => Roster { occupancy: 0, members: None },
         }
@@ -237,7 +238,7 @@ impl Context {
 
     /// How many are in a group, unless that is nobody's business.
     pub(crate) async fn occupancy(&self, group: &GroupName) -> Option<u64> {
-        let occupancy = self.worker.presence.as_ref()?.occupancy(group).await;
+        let occupancy = self.0.worker.presence.as_ref()?.occupancy(group).await;
         Some(occupancy as u64)
     }
 
@@ -248,7 +249,7 @@ impl Context {
     ///
     /// `overloaded` when 64 are under way.
     pub fn defer(&self, work: impl Future<Output = Option<Bytes>> + 'static) -> Result<(), Failure> {
-        if self.open.get() >= DEFERRED_MAX {
+        if self.0.open.get() >= DEFERRED_MAX {
             return Err(Refusal::new(ErrorCode::Overloaded, "too much is under way").into());
         }
         let mut work = work.boxed_local();
@@ -260,8 +261,8 @@ impl Context {
                 }
             }
             None => {
-                self.open.set(self.open.get() + 1);
-                self.deferred.borrow_mut().push(work);
+                self.0.open.set(self.0.open.get() + 1);
+                self.0.deferred.borrow_mut().push(work);
             }
         }
         Ok(())
@@ -269,16 +270,16 @@ impl Context {
 
     /// What was put off since this was last asked.
     pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
-        self.deferred.take()
+        self.0.deferred.take()
     }
 
     /// How much is under way.
     pub(crate) fn open(&self) -> usize {
-        self.open.get()
+        self.0.open.get()
     }
 
     pub(crate) fn deferred_ended(&self) {
-        self.open.set(self.open.get() - 1);
+        self.0.open.set(self.0.open.get() - 1);
     }
 }
 
@@ -288,7 +289,7 @@ fn is_showable(message: &Message) -> bool {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Context").field("identity", &self.0.identity).finish_non_exhaustive()
     }
 }
 
@@ -303,7 +304,7 @@ mod tests {
         let (socket, _client) = scene.socket().await;
         let identity = Identity { id: "ana".into(), name: "Ana".into() };
         let cx = Context::new(Rc::clone(&scene.worker), Rc::clone(&socket), identity, 1);
-        socket.begun.set(Some(Instant::now()));
+        socket.begun.set(Some(tokio::time::Instant::now()));
         cx.write(vec![b'x'; 600 << 10].into());
         assert!(cx.room().now_or_never().is_none());
         assert!(socket.is_unread.get() && socket.begun.get().is_none());

@@ -77,7 +77,7 @@ type Factory = Box<dyn Fn(&Handshake) -> Box<dyn AnyConsumer> + Send + Sync>;
 /// What a hub is made of: each prefix with the maker of its consumer, longest prefix first.
 #[derive(Default)]
 pub(crate) struct Mounts {
-    mounts: Vec<(Box<str>, Factory)>,
+    mounts: Vec<(Arc<str>, Factory)>,
 }
 
 impl Mounts {
@@ -109,8 +109,8 @@ impl Mounts {
 
     /// One connection's consumers.
     pub(crate) fn make(&self, handshake: &Handshake) -> Mounted {
-        let make = |(prefix, make): &(Box<str>, Factory)| {
-            (prefix.clone(), Seated { consumer: make(handshake), stage: Stage::New })
+        let make = |(prefix, make): &(Arc<str>, Factory)| {
+            (Arc::clone(prefix), Seated { consumer: make(handshake), stage: Stage::New })
         };
         Mounted { consumers: self.mounts.iter().map(make).collect() }
     }
@@ -128,7 +128,7 @@ fn slot_name(prefix: &str) -> &str {
 
 /// One connection's consumers.
 pub(crate) struct Mounted {
-    consumers: Vec<(Box<str>, Seated)>,
+    consumers: Vec<(Arc<str>, Seated)>,
 }
 
 /// One of them.
@@ -171,52 +171,59 @@ impl Mounted {
 }
 
 impl Seated {
-    pub(crate) async fn connected<'a>(&'a mut self, cx: &'a Context) -> Result<Outcome, CloseCode> {
-        self.call(|consumer| consumer.connected(cx)).await
+    pub(crate) fn connected<'a>(
+        &'a mut self,
+        cx: &'a Context,
+    ) -> impl Future<Output = Result<Outcome, CloseCode>> {
+        self.call(|consumer| consumer.connected(cx))
     }
 
-    pub(crate) async fn received<'a>(
+    pub(crate) fn received<'a>(
         &'a mut self,
         request: Request,
         cx: &'a Context,
-    ) -> Result<Outcome, CloseCode> {
-        self.call(|consumer| consumer.received(request, cx)).await
+    ) -> impl Future<Output = Result<Outcome, CloseCode>> {
+        self.call(|consumer| consumer.received(request, cx))
     }
 
-    pub(crate) async fn delivered<'a>(
+    pub(crate) fn delivered<'a>(
         &'a mut self,
         event: &'a Posted,
         cx: &'a Context,
-    ) -> Result<Outcome, CloseCode> {
-        self.call(|consumer| consumer.delivered(event, cx)).await
+    ) -> impl Future<Output = Result<Outcome, CloseCode>> {
+        self.call(|consumer| consumer.delivered(event, cx))
     }
 
-    pub(crate) async fn joining<'a>(
+    pub(crate) fn joining<'a>(
         &'a mut self,
         group: &'a GroupName,
         page: &'a Page,
         cx: &'a Context,
-    ) -> Result<Result<Option<Box<RawValue>>, Failure>, CloseCode> {
-        self.call(|consumer| consumer.joining(group, page, cx)).await
+    ) -> impl Future<Output = Result<Result<Option<Box<RawValue>>, Failure>, CloseCode>> {
+        self.call(|consumer| consumer.joining(group, page, cx))
     }
 
-    pub(crate) async fn reading<'a>(
+    pub(crate) fn reading<'a>(
         &'a mut self,
         group: &'a GroupName,
         messages: &'a [Arc<Posted>],
         cx: &'a Context,
-    ) -> Result<Result<Option<Box<RawValue>>, Failure>, CloseCode> {
-        self.call(|consumer| consumer.reading(group, messages, cx)).await
+    ) -> impl Future<Output = Result<Result<Option<Box<RawValue>>, Failure>, CloseCode>> {
+        self.call(|consumer| consumer.reading(group, messages, cx))
     }
 
-    async fn call<'a, T>(
+    /// Not an `async fn`, which would hold what `call` is given as well as what it makes of it.
+    fn call<'a, T: 'a>(
         &'a mut self,
         call: impl FnOnce(&'a mut dyn AnyConsumer) -> LocalBoxFuture<'a, T>,
-    ) -> Result<T, CloseCode> {
+    ) -> impl Future<Output = Result<T, CloseCode>> {
         let Self { consumer, stage, .. } = self;
         *stage = Stage::Busy;
-        let done = in_time(call(&mut **consumer)).await;
-        *stage = Stage::Told;
-        done
+        let called = call(&mut **consumer);
+        async move {
+            let done = in_time(called).await;
+            *stage = Stage::Told;
+            done
+        }
     }
 }

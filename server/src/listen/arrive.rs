@@ -7,6 +7,7 @@ use crate::{
     worker::Worker,
 };
 use bytes::Bytes;
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use std::{rc::Rc, sync::Arc};
@@ -43,26 +44,27 @@ fn foreign(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
 
 /// What a WebSocket is for.
 pub(crate) enum Purpose {
-    /// The hub. In a box, for a connection's task keeps room for whatever it is started with.
+    /// The hub. In a box, for whoever waits for the upgrade keeps room for it.
     Hub(Box<Handshake>),
     /// To be sent back what it says.
     Echo,
 }
 
-/// Runs the connection behind a WebSocket, on this worker, to its end.
-pub(crate) async fn arrive(
+/// What runs the connection behind a WebSocket, on this worker, to its end; `None` when it has ended already.
+///
+/// In a box of its own: who waits for it keeps no room for it meanwhile, and what a message touches of it stands together.
+pub(crate) fn arrive(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
     purpose: Purpose,
     tcp: TcpStream,
     early: Bytes,
-) {
+) -> Option<LocalBoxFuture<'static, ()>> {
     // A small frame must not wait for the acknowledgement of the one before it.
-    if tcp.set_nodelay(true).is_err() {
-        return;
-    }
-    match purpose {
-        Purpose::Hub(handshake) => connection::run(worker, doors, handshake, Stream::Plain(tcp), early).await,
-        Purpose::Echo => echo::run(worker, doors, Stream::Plain(tcp), early).await,
-    }
+    tcp.set_nodelay(true).ok()?;
+    let stream = Stream::Plain(tcp);
+    Some(match purpose {
+        Purpose::Hub(handshake) => connection::run(worker, doors, handshake, stream, early)?.boxed_local(),
+        Purpose::Echo => echo::run(worker, doors, stream, early).boxed_local(),
+    })
 }

@@ -176,8 +176,10 @@ impl Visit {
             (Rc::clone(&self.worker), Arc::clone(&self.doors), Rc::clone(&self.place));
         self.worker.tasks.spawn_local(async move {
             let _stay = (place, claim);
-            if let Some((tcp, early)) = upgraded(on_upgrade).await {
-                arrive(worker, doors, purpose, tcp, early).await;
+            if let Some((tcp, early)) = upgraded(on_upgrade).await
+                && let Some(connection) = arrive(worker, doors, purpose, tcp, early)
+            {
+                connection.await;
             }
         });
         switching(upgrade)

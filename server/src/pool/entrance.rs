@@ -177,8 +177,10 @@ async fn take_in(worker: Rc<Worker>, doors: Arc<Doors>, mut arrivals: mpsc::Rece
                 Arrival::Upgraded(tcp, handshake, early) => {
                     // From here on its worker lists it.
                     drop(listed);
-                    if let Ok(tcp) = TcpStream::from_std(tcp) {
-                        arrive(on, doors, Purpose::Hub(handshake), tcp, early).await;
+                    if let Ok(tcp) = TcpStream::from_std(tcp)
+                        && let Some(connection) = arrive(on, doors, Purpose::Hub(handshake), tcp, early)
+                    {
+                        connection.await;
                     }
                 }
             }

@@ -6,10 +6,12 @@
 pub(crate) mod outbox;
 pub(crate) mod roll;
 pub(crate) mod stream;
+pub(crate) mod wake;
 
 use crate::socket::{
     outbox::{Flushed, Outbox},
     stream::Stream,
+    wake::Wake,
 };
 use channel_layer::{ChannelName, GroupName, Member, Posted};
 use palabre_protocol::{CloseCode, frame};
@@ -19,7 +21,7 @@ use std::{
     fmt,
     sync::Arc,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 /// Where a socket stands in its worker, and which of those that have stood there it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,37 +55,40 @@ pub(crate) enum Stage {
     Echo,
 }
 
+/// In this order, so that what a delivery touches of each member stands together: a descriptor's number at the end of the
+/// stream, what says whether it may be written to, and the beginning of the outbox.
+#[repr(C)]
 pub(crate) struct Socket {
+    pub(crate) stream: Stream,
+    /// When something was last written to it.
+    pub(crate) spoke: Cell<Instant>,
+    /// The kernel takes no more for now; a task waits until it does.
+    pub(crate) blocked: Cell<bool>,
+    /// It stands in the worker's queue of sockets to be written.
+    pub(crate) touched: Cell<bool>,
+    /// The hub does not read it for now, so that its silence says nothing.
+    pub(crate) is_unread: Cell<bool>,
+    /// It stands in the worker's list of those who are in the middle of a message.
+    pub(crate) watched: Cell<bool>,
+    pub(crate) stage: Cell<Stage>,
+    /// The hub has decided to end this connection.
+    pub(crate) closing: Cell<Option<CloseCode>>,
+    pub(crate) outbox: RefCell<Outbox>,
+    /// Wakes the connection's task: an event, an outbox that has drained, a close.
+    pub(crate) wake: Wake,
+    /// When the client was last heard.
+    pub(crate) heard: Cell<Instant>,
+    /// Since when the client is in the middle of a message.
+    pub(crate) begun: Cell<Option<Instant>>,
+    /// Events for the connection's consumer.
+    inbox: RefCell<VecDeque<Arc<Posted>>>,
+    /// The groups that it is in, or is about to be.
+    pub(crate) groups: RefCell<Vec<GroupName>>,
     pub(crate) id: SocketId,
     /// The address of whatever runs behind this socket.
     pub(crate) address: ChannelName,
-    pub(crate) stream: Stream,
-    pub(crate) outbox: RefCell<Outbox>,
-    /// It stands in the worker's queue of sockets to be written.
-    pub(crate) touched: Cell<bool>,
-    /// The kernel takes no more for now; a task waits until it does.
-    pub(crate) blocked: Cell<bool>,
-    /// Events for the connection's consumer.
-    inbox: RefCell<VecDeque<Arc<Posted>>>,
-    /// Wakes the connection's task: an event, an outbox that has drained, a close.
-    pub(crate) wake: Notify,
-    /// The hub has decided to end this connection.
-    pub(crate) closing: Cell<Option<CloseCode>>,
-    pub(crate) stage: Cell<Stage>,
     /// Who it is, to the other members of its groups; nobody until it has said hello.
     pub(crate) member: OnceCell<Member>,
-    /// When the client was last heard.
-    pub(crate) heard: Cell<Instant>,
-    /// The hub does not read it for now, so that its silence says nothing.
-    pub(crate) is_unread: Cell<bool>,
-    /// When something was last written to it.
-    pub(crate) spoke: Cell<Instant>,
-    /// Since when the client is in the middle of a message.
-    pub(crate) begun: Cell<Option<Instant>>,
-    /// It stands in the worker's list of those who are.
-    pub(crate) watched: Cell<bool>,
-    /// The groups that it is in, or is about to be.
-    pub(crate) groups: RefCell<Vec<GroupName>>,
 }
 
 /// Events that may wait for a connection's consumer; more means that it does not keep up.
@@ -99,7 +104,7 @@ impl Socket {
             touched: Cell::new(false),
             blocked: Cell::new(false),
             inbox: RefCell::default(),
-            wake: Notify::new(),
+            wake: Wake::default(),
             closing: Cell::new(None),
             stage: Cell::new(Stage::New),
             member: OnceCell::new(),
@@ -121,7 +126,7 @@ impl Socket {
     pub(crate) fn close(&self, code: CloseCode) {
         if self.closing.get().is_none() {
             self.closing.set(Some(code));
-            self.wake.notify_one();
+            self.wake.wake();
         }
     }
 
@@ -160,6 +165,11 @@ impl Socket {
         self.close(CloseCode::TooSlow);
     }
 
+    /// Whether events wait for the connection's consumer.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.inbox.borrow().is_empty()
+    }
+
     /// The next event for the connection's consumer.
     pub(crate) fn next_event(&self) -> Option<Arc<Posted>> {
         let mut inbox = self.inbox.borrow_mut();
@@ -180,7 +190,7 @@ impl Socket {
             return;
         }
         inbox.push_back(event);
-        self.wake.notify_one();
+        self.wake.wake();
     }
 }
 

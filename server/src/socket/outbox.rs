@@ -40,17 +40,19 @@ pub(crate) enum Flushed {
 }
 
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Outbox {
-    pieces: VecDeque<Bytes>,
+    /// Of all pieces, none of which is empty.
     bytes: usize,
     /// The last word is queued or written: a close frame, after which the standard allows nothing.
     ended: bool,
+    pieces: VecDeque<Bytes>,
 }
 
 impl Outbox {
     /// Appends whole frames; after the last word they are dropped.
     pub(crate) fn push(&mut self, frames: Bytes) -> Result<(), Full> {
-        if self.ended {
+        if self.ended || frames.is_empty() {
             return Ok(());
         }
         if self.bytes + frames.len() > BYTES_MAX && !self.pieces.is_empty() || self.pieces.len() >= PIECES_MAX
@@ -64,7 +66,7 @@ impl Outbox {
 
     /// Whether nothing waits, and something may.
     pub(crate) fn is_idle(&self) -> bool {
-        self.pieces.is_empty() && !self.ended
+        self.bytes == 0 && !self.ended
     }
 
     /// Takes what is left of a piece of which `written` bytes have passed an idle outbox by.

@@ -4,6 +4,7 @@
 
 use socket2::SockRef;
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
     net::Shutdown,
     os::fd::{AsRawFd, RawFd},
@@ -99,10 +100,11 @@ impl Stream {
         tcp.shutdown(Shutdown::Both).ok();
     }
 
-    /// Waits until there may be something to read, or the end. Cancel safe.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
+    /// Waits until there may be something to read, or the end. Cancel safe; of two that wait, the later is woken.
+    pub(crate) fn readable(&self) -> impl Future<Output = io::Result<()>> {
         let Self::Plain(tcp) = self;
-        tcp.readable().await
+        // One waits, its connection's task: a place for one costs less than a list of those who wait.
+        poll_fn(|cx| tcp.poll_read_ready(cx))
     }
 
     /// Waits until the kernel may take more. Cancel safe.

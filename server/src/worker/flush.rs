@@ -76,6 +76,15 @@ impl Worker {
         self.touch(socket);
     }
 
+    /// Queues a frame for everybody who listens.
+    pub(super) fn tell_everybody(&self, frame: &Bytes) {
+        for (_, socket) in self.sockets.borrow().iter() {
+            if socket.is_welcomed() {
+                self.push(socket, frame.clone());
+            }
+        }
+    }
+
     /// Queues the last frame for a socket, unless one is queued.
     pub(crate) fn push_close(&self, socket: &Rc<Socket>, code: CloseCode) {
         socket.outbox.borrow_mut().end_with(frame::close(code));
@@ -87,7 +96,7 @@ impl Worker {
         if !socket.blocked.get() && !socket.touched.replace(true) {
             self.touched.borrow_mut().push_back(Rc::clone(socket));
             if !self.awake.replace(true) {
-                self.written.notify_one();
+                self.written.wake();
             }
         }
     }
@@ -135,7 +144,7 @@ impl Worker {
         socket.spoke.set(now);
         match flushed {
             // Its requests may have been waiting for room.
-            Ok(Flushed::All) if was_half_full => socket.wake.notify_one(),
+            Ok(Flushed::All) if was_half_full => socket.wake.wake(),
             Ok(Flushed::All) => {}
             Ok(Flushed::Blocked) => {
                 socket.blocked.set(true);
@@ -168,5 +177,5 @@ async fn drain(socket: Rc<Socket>) {
     }
     socket.blocked.set(false);
     // Its requests may have been waiting for room.
-    socket.wake.notify_one();
+    socket.wake.wake();
 }

@@ -39,7 +39,7 @@ impl Worker {
             leaving.push((now + Duration::from_millis(reconnect_ms), socket.id));
         }
         if sockets.is_empty() {
-            self.emptied.notify_one();
+            self.emptied.wake();
         }
         leaving.sort_unstable_by_key(|(at, _)| *at);
         leaving.into()

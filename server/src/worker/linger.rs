@@ -45,7 +45,7 @@ impl Worker {
         self.lingering.borrow_mut().push(Rc::clone(socket));
         // The loop has to set its timer.
         if !self.awake.replace(true) {
-            self.written.notify_one();
+            self.written.wake();
         }
     }
 

@@ -19,11 +19,11 @@ pub(crate) mod tally;
 pub(crate) mod texts;
 
 use crate::{
-    socket::{Socket, SocketId, stream::Stream},
+    socket::{Socket, SocketId, stream::Stream, wake::Wake},
     standing,
 };
 use bytes::Bytes;
-use channel_layer::{ChannelLayer, LayerState, Mailbox, Presence, Received, Scope};
+use channel_layer::{ChannelLayer, LayerState, Mailbox, Posted, Presence, Received, Scope};
 use flush::{Left, Turn};
 use follow::Follow;
 use leave::{GRACE, Leaving, due};
@@ -42,7 +42,7 @@ use std::{
 };
 use tally::Tally;
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
@@ -64,6 +64,8 @@ pub(crate) struct Worker {
     sockets: RefCell<Slab<Rc<Socket>>>,
     serial: Cell<u64>,
     rooms: RefCell<Rooms>,
+    /// Room for the neighbours of one group that are handed out together; empty between turns.
+    pieced: Cell<Vec<Arc<Posted>>>,
     /// Sockets with something to write, each once, in order of arrival: nobody waits for more than one write of
     /// everybody else.
     touched: RefCell<VecDeque<Rc<Socket>>>,
@@ -72,10 +74,10 @@ pub(crate) struct Worker {
     /// What reads messages, while no connection is in the middle of one.
     pub(crate) spare_context: Cell<Option<Box<WebSocketContext>>>,
     /// Wakes the loop that writes, and whether that is needed.
-    written: Notify,
+    written: Wake,
     awake: Cell<bool>,
     /// A draining worker has no sockets left.
-    emptied: Notify,
+    emptied: Wake,
     status: watch::Receiver<LayerState>,
     /// Sockets that have not said hello, oldest first.
     newcomers: RefCell<VecDeque<(Instant, SocketId)>>,
@@ -123,12 +125,13 @@ impl Worker {
             sockets: RefCell::default(),
             serial: Cell::new(0),
             rooms: RefCell::default(),
+            pieced: Cell::default(),
             touched: RefCell::default(),
             lingering: RefCell::default(),
             spare_context: Cell::default(),
-            written: Notify::new(),
+            written: Wake::default(),
             awake: Cell::new(false),
-            emptied: Notify::new(),
+            emptied: Wake::default(),
             newcomers: RefCell::default(),
             midway: RefCell::default(),
             tasks: tally.tasks.clone(),
@@ -162,7 +165,7 @@ impl Worker {
                     Event::Drain(spread.unwrap_or_default())
                 }
                 () = due(leaving.front()) => Event::Leave,
-                () = self.emptied.notified(), if ends_at.is_some() => Event::Empty,
+                () = self.emptied.woken(), if ends_at.is_some() => Event::Empty,
                 Ok(()) = status.changed() => Event::LayerChanged,
                 Err(_) = &mut delivering => Event::Failed,
                 _ = seconds.tick() => Event::Second,
@@ -199,7 +202,7 @@ impl Worker {
                 tokio::select! {
                     biased;
                     received = mailbox.recv(), if is_open => Some(received),
-                    () = self.written.notified() => None,
+                    () = self.written.woken() => None,
                     () = linger.over() => None,
                 }
             } else {
@@ -260,7 +263,7 @@ impl Worker {
             self.tally.sockets.set(sockets.len() as u64);
         }
         if self.draining.get() && sockets.is_empty() {
-            self.emptied.notify_one();
+            self.emptied.wake();
         }
     }
 
@@ -282,14 +285,6 @@ impl Worker {
     pub(crate) fn rate_limited(&self, error: &RateLimited<'_>) -> Bytes {
         self.tally.refused(ErrorCode::RateLimited);
         palabre_protocol::encode(error)
-    }
-
-    fn tell_everybody(&self, frame: &Bytes) {
-        for (_, socket) in self.sockets.borrow().iter() {
-            if socket.is_welcomed() {
-                self.push(socket, frame.clone());
-            }
-        }
     }
 }
 

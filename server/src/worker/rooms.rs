@@ -44,7 +44,7 @@ const FETCHED_AT_ONCE: usize = 8;
 /// long: so the processor waits for all of them once, instead of for each before its write.
 fn fetch<'a>(sockets: impl Iterator<Item = &'a Rc<Socket>>) {
     for socket in sockets {
-        hint::black_box((socket.blocked.get(), socket.stream.number()));
+        hint::black_box((socket.blocked.get(), socket.stream.descriptor()));
     }
 }
 
@@ -105,10 +105,10 @@ impl Room {
         messages: &[Arc<Posted>],
         mut give: impl FnMut(&Rc<Socket>, &Bytes),
     ) {
-        for posted in messages.iter().filter(|_| !self.held.is_empty()) {
-            let frame = frame_of(posted);
-            for held in &mut self.held {
-                held.take(worker, posted.position, &frame);
+        if !self.held.is_empty() {
+            for posted in messages {
+                let frame = frame_of(posted);
+                self.held.iter_mut().for_each(|held| held.take(worker, posted.position, &frame));
             }
         }
         // The first who joined may have read from the history what still was in the mailbox.

@@ -4,6 +4,7 @@
 //! that a flood costs its own worker's other sockets no more than a turn; and it waits while the client's outbox is
 //! half full or too many of its requests are open.
 
+mod client;
 pub(crate) mod echo;
 mod goodbye;
 mod groups;
@@ -26,8 +27,8 @@ use crate::{
 };
 use bytes::Bytes;
 use channel_layer::Presence;
+use client::{Client, Newcomer};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use member::Member;
 use meter::{Meter, Over};
 use palabre_protocol::{CloseCode, ErrorCode, Limits, Refusal};
 use std::{rc::Rc, sync::Arc};
@@ -83,29 +84,6 @@ struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.worker.release(&self.socket);
-    }
-}
-
-/// What is needed until the client has said who it is.
-struct Newcomer {
-    handshake: Box<Handshake>,
-    doors: Arc<Doors>,
-}
-
-enum Client {
-    New(Newcomer),
-    Known(Box<Member>),
-    /// Is sent back what it says.
-    Echo(Arc<Doors>),
-}
-
-impl Client {
-    fn doors(&self) -> &Doors {
-        match self {
-            Self::New(newcomer) => &newcomer.doors,
-            Self::Known(member) => &member.doors,
-            Self::Echo(doors) => doors,
-        }
     }
 }
 

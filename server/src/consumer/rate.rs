@@ -39,6 +39,10 @@ impl Bucket {
 
     /// Takes `count`, whether it is there or not; gives how long it takes until it would have been.
     pub(crate) fn owe(&mut self, rate: Rate, count: u32, now: Instant) -> Duration {
+        if self.full_at <= now && count <= rate.burst {
+            self.full_at = now + time_of(rate, count);
+            return Duration::ZERO;
+        }
         self.full_at = self.full_at.max(now) + time_of(rate, count);
         self.full_at.duration_since(now).saturating_sub(time_of(rate, rate.burst))
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     position::on_wire,
-    socket::SocketId,
+    socket::{Socket, SocketId},
     worker::{
         Worker,
         flush::Turn,
@@ -15,8 +15,9 @@ use crate::{
 };
 use bytes::Bytes;
 use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
+use indexmap::map::Slice;
 use palabre_protocol::{Edited, Item, Placing, Settled, Snapshot, frame};
-use std::{iter, rc::Rc, sync::Arc};
+use std::{hint, iter, rc::Rc, sync::Arc};
 
 /// One piece grows to about this size; a longer one would only be copied more.
 const PIECE_BYTES_MAX: usize = 64 << 10;
@@ -175,6 +176,22 @@ const DIRECT: &str = "direct";
 
 /// In place of a body that cannot be shown: clients pass over a type that they do not know.
 const UNREADABLE: &[u8] = br#"{"type":"unreadable"}"#;
+
+/// Members that are looked at together before they are given something.
+const FETCHED_AT_ONCE: usize = 8;
+
+/// Gives something to each member. Each stands somewhere else in memory, where it has not been touched for long: so some are
+/// looked at together, and the processor waits for them once instead of for each before its write.
+pub(super) fn each(mut members: &Slice<usize, Rc<Socket>>, mut give: impl FnMut(&Rc<Socket>)) {
+    while !members.is_empty() {
+        let (next, rest) = members.split_at(members.len().min(FETCHED_AT_ONCE));
+        for socket in next.values() {
+            hint::black_box((socket.blocked.get(), socket.stream.descriptor()));
+        }
+        next.values().for_each(&mut give);
+        members = rest;
+    }
+}
 
 /// The WebSocket frame of a message for screens.
 pub(super) fn frame_of(posted: &Posted) -> Bytes {

@@ -8,7 +8,7 @@ use crate::{
     socket::Socket,
     worker::{
         Worker,
-        fanout::frame_of,
+        fanout::{each, frame_of},
         held::{Held, covers, is_behind},
         repair::Repair,
     },
@@ -16,7 +16,7 @@ use crate::{
 use bytes::Bytes;
 use channel_layer::{GroupMap, GroupName, Position, Posted};
 use indexmap::IndexMap;
-use std::{hint, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 #[derive(Default)]
 pub(crate) struct Rooms {
@@ -35,17 +35,6 @@ pub(crate) struct Room {
     added: bool,
     /// A repair is under way.
     pub(super) repair: Option<Repair>,
-}
-
-/// Members that are looked at together before they are given something.
-const FETCHED_AT_ONCE: usize = 8;
-
-/// Looks at sockets that are about to be written to. Each stands somewhere else in memory, where it has not been touched for
-/// long: so the processor waits for all of them once, instead of for each before its write.
-fn fetch<'a>(sockets: impl Iterator<Item = &'a Rc<Socket>>) {
-    for socket in sockets {
-        hint::black_box((socket.blocked.get(), socket.stream.descriptor()));
-    }
 }
 
 impl Rooms {
@@ -124,15 +113,7 @@ impl Room {
                 frames.concat().into()
             }
         };
-        let mut members = self.live.as_slice();
-        while !members.is_empty() {
-            let (next, rest) = members.split_at(members.len().min(FETCHED_AT_ONCE));
-            fetch(next.values());
-            for socket in next.values() {
-                give(socket, &piece);
-            }
-            members = rest;
-        }
+        each(self.live.as_slice(), |socket| give(socket, &piece));
         worker.tally.handed_out(messages.len() * self.live.len(), worker.scope.get());
         self.reach(messages.last().and_then(|last| last.position));
     }

@@ -101,8 +101,7 @@ pub(crate) fn header_len(frame: &[u8]) -> usize {
     len.min(frame.len())
 }
 
-/// Frames that are shorter are written where the last one was, and copied from there: to just their length, for some are kept
-/// long, into memory that is theirs alone.
+/// Frames that are shorter are written where the last one was, and copied from there.
 const SCRATCH_BYTES: usize = 4 << 10;
 
 thread_local! {
@@ -170,21 +169,23 @@ impl Draft {
         let header = header(self.0.len() - HEADER_BYTES_MAX);
         let start = HEADER_BYTES_MAX - header.len();
         self.0[start..HEADER_BYTES_MAX].copy_from_slice(&header);
-        self.from(start)
-    }
-
-    /// What was written, without a header.
-    pub(crate) fn payload(self) -> Bytes {
-        self.from(HEADER_BYTES_MAX)
-    }
-
-    fn from(mut self, start: usize) -> Bytes {
         if self.0.capacity() > SCRATCH_BYTES {
             return Bytes::from(self.0).slice(start..);
         }
+        self.copy(start)
+    }
+
+    /// What was written, without a header. In memory of just its length, for it is kept as long as a history.
+    pub(crate) fn payload(self) -> Bytes {
+        self.copy(HEADER_BYTES_MAX)
+    }
+
+    fn copy(mut self, start: usize) -> Bytes {
         let written = Bytes::copy_from_slice(&self.0[start..]);
-        self.0.clear();
-        SCRATCH.set(self.0);
+        if self.0.capacity() <= SCRATCH_BYTES {
+            self.0.clear();
+            SCRATCH.set(self.0);
+        }
         written
     }
 }
@@ -211,6 +212,17 @@ mod tests {
             let start = header_len(&frame);
             assert_eq!(frame[..start], *header(len));
             assert_eq!(frame[start..], payload);
+        }
+    }
+
+    #[test]
+    fn a_payload_takes_no_more_memory_than_it_has_bytes() {
+        for len in [10, 10_000] {
+            let mut draft = Draft::with_capacity(len);
+            // Twice as long once it is escaped, so that what it is written into grows.
+            draft.text(&"\n".repeat(len));
+            let payload = draft.payload().try_into_mut().unwrap();
+            assert_eq!((payload.len(), payload.capacity()), (2 * len + 2, 2 * len + 2));
         }
     }
 

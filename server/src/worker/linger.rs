@@ -38,10 +38,10 @@ impl Worker {
     /// Queues whole frames for a socket, to be written with whatever comes next for it, or within moments.
     pub(crate) fn push_with_company(&self, socket: &Rc<Socket>, frames: Bytes) {
         // What is not idle is being written, or lingers.
-        let is_first = socket.outbox.borrow().is_idle();
-        if !is_first || socket.outbox.borrow_mut().push(frames.clone()).is_err() {
+        if !socket.outbox.borrow().is_idle() {
             return self.push(socket, frames);
         }
+        socket.outbox.borrow_mut().push(frames).expect("an idle outbox has room for anything");
         self.lingering.borrow_mut().push(Rc::clone(socket));
         // The loop has to set its timer.
         if !self.awake.replace(true) {

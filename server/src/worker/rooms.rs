@@ -192,13 +192,15 @@ impl Worker {
     pub(crate) fn hold(&self, group: &GroupName, socket: &Rc<Socket>) -> Option<bool> {
         self.socket(socket.id)?;
         let mut rooms = self.rooms.borrow_mut();
-        let room = rooms.rooms.entry(group.clone()).or_default();
-        let was_live = room.live.swap_remove(&socket.id.place).is_some();
-        let before = room.take_held(socket);
-        let was_live = was_live || before.is_some_and(|held| held.is_member());
+        let entry = rooms.rooms.entry(group.clone());
+        // The room's own, so that all who are in it share one text: less memory, and what is compared is at hand.
+        let name = entry.key().clone();
+        let room = entry.or_default();
+        let was_held = room.take_held(socket).is_some_and(|held| held.is_member());
+        let was_live = room.live.swap_remove(&socket.id.place).is_some() || was_held;
         room.held.push(Held::new(socket, was_live));
         if !socket.groups.borrow().contains(group) {
-            socket.groups.borrow_mut().push(group.clone());
+            socket.groups.borrow_mut().push(name);
         }
         Some(room.added)
     }
@@ -322,6 +324,19 @@ mod tests {
         scene.deliver_all();
         assert_eq!(offsets(&scene.got(&bo, &mut bos).await), [2, 3, 4]);
         assert_eq!(offsets(&scene.got(&ana, &mut anas).await), [1, 4]);
+    }
+
+    #[tokio::test]
+    async fn the_members_of_a_room_share_its_name() {
+        let scene = Scene::new();
+        let mut texts = Vec::new();
+        for _ in 0..3 {
+            let (socket, _client) = scene.socket().await;
+            let asked = scene.group.as_str().parse().unwrap();
+            scene.worker.hold(&asked, &socket);
+            texts.push(socket.groups.borrow()[0].as_str().as_ptr());
+        }
+        assert_eq!(texts, [texts[0]; 3]);
     }
 
     #[tokio::test]

@@ -71,24 +71,29 @@ pub struct Rejected {
 /// # Errors
 ///
 /// `bad_json` (never with a `ref`), `too_deep`, or `bad_request` that names the field.
-pub fn decode(text: &str, limits: &Limits) -> Result<Request, Rejected> {
-    let outside = Outside::read(text)
+pub fn decode(text: impl Into<Box<str>>, limits: &Limits) -> Result<Request, Rejected> {
+    read(text.into(), limits)
+}
+
+fn read(frame: Box<str>, limits: &Limits) -> Result<Request, Rejected> {
+    let text = &*frame;
+    let Outside { kind, reference, fields, fault } = Outside::read(text)
         .map_err(|error| Rejected { refusal: unreadable(text, &error), reference: None })?;
     let word = |raw| word(raw).map(|word| Part::read(text, word));
-    let (reference, reference_fault) = match outside.reference.map(word) {
+    let (reference, reference_fault) = match reference.map(word) {
         None => (None, None),
         Some(Some(word)) => (Some(word), None),
         Some(None) => (None, Some(must_be_word("ref"))),
     };
-    let kind = match outside.kind.map(word) {
+    let kind = match kind.map(word) {
         Some(Some(word)) => Ok(word),
         Some(None) => Err(must_be_word("type")),
         None => Err(bad_request("missing field `type`")),
     };
     let too_deep = is_deeper_than(limits.nesting, text)
         .then(|| Refusal::new(ErrorCode::TooDeep, format!("nested deeper than {} levels", limits.nesting)));
-    match (too_deep.or(outside.fault).or(reference_fault), kind) {
-        (None, Ok(kind)) => Ok(Request::new(text, kind, reference, outside.fields)),
+    match (too_deep.or(fault).or(reference_fault), kind) {
+        (None, Ok(kind)) => Ok(Request::new(frame, kind, reference, fields)),
         (Some(refusal), _) | (None, Err(refusal)) => {
             Err(Rejected { refusal, reference: reference.map(|reference| reference.of(text).into()) })
         }
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     fn a_frame_at_the_limit_of_nesting_is_read() {
         let nested = format!(r#"{{"type":"x","data":{}{}}}"#, "[".repeat(31), "]".repeat(31));
-        assert_eq!(decode(&nested, &Limits::default()).unwrap().kind(), "x");
+        assert_eq!(decode(nested, &Limits::default()).unwrap().kind(), "x");
     }
 
     #[test]
@@ -150,7 +155,7 @@ mod tests {
             r#"{"a":1,"a":2,"type":"x","ref":"r"}"#.to_owned(),
             r#"{"ref":"r"}"#.to_owned(),
         ] {
-            let rejected = decode(&text, &Limits::default()).unwrap_err();
+            let rejected = decode(text, &Limits::default()).unwrap_err();
             assert_eq!(rejected.reference.as_deref(), Some("r"), "{}", rejected.refusal);
         }
     }
@@ -159,7 +164,7 @@ mod tests {
     fn a_refusal_does_not_echo_what_is_long() {
         let name = "é".repeat(20_000);
         let text = format!(r#"{{"type":"x","{name}":1,"{name}":2}}"#);
-        let message = decode(&text, &Limits::default()).unwrap_err().refusal.message;
+        let message = decode(text, &Limits::default()).unwrap_err().refusal.message;
         assert!(message.len() <= 256, "{}", message.len());
     }
 }

@@ -53,7 +53,7 @@ fn whatever_a_client_says_is_read_or_refused() {
     palabre_fuzz::each(&corpus, INPUTS, |bytes| {
         // What is no UTF-8 does not get so far.
         let text = String::from_utf8_lossy(bytes);
-        match decode(&text, &limits) {
+        match decode(&*text, &limits) {
             Ok(request) => {
                 taken += 1;
                 assert!((1..=64).contains(&request.kind().len()));

@@ -173,7 +173,7 @@ mod tests {
         let text = format!(
             r#"{{"type":"chat.send","data":  {data} ,"group":"lobby","client_id":"c-5b1e9f02","text":""}}"#
         );
-        let request = crate::decode(&text, &Limits::default()).unwrap();
+        let request = crate::decode(&*text, &Limits::default()).unwrap();
         assert_eq!(request.body::<Send<'_>>().unwrap().data.unwrap().get(), data);
     }
 

@@ -43,8 +43,8 @@ pub struct Request {
 
 impl Request {
     /// The request that `text` is, whose parts were found in it.
-    pub(crate) fn new(text: &str, kind: Part, reference: Option<Part>, fields: Vec<Field>) -> Self {
-        Self { text: text.into(), kind, reference, fields }
+    pub(crate) fn new(text: Box<str>, kind: Part, reference: Option<Part>, fields: Vec<Field>) -> Self {
+        Self { text, kind, reference, fields }
     }
 
     /// The frame's `type`.

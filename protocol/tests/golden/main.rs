@@ -27,7 +27,7 @@ use values::text;
 fn every_golden_frame_of_a_client_is_taken() {
     for (name, case) in cases("frames", Some("client")) {
         let text = case["frame"].to_string();
-        let request = decode(&text, &Limits::default()).unwrap_or_else(|no| panic!("{name}: {no:?}"));
+        let request = decode(&*text, &Limits::default()).unwrap_or_else(|no| panic!("{name}: {no:?}"));
         assert_eq!(request.kind(), case["frame"]["type"], "{name}");
         assert_eq!(request.reference(), case["frame"]["ref"].as_str(), "{name}");
         understand(&request).unwrap_or_else(|no| panic!("{name}: {no}"));
@@ -37,7 +37,7 @@ fn every_golden_frame_of_a_client_is_taken() {
 #[test]
 fn a_clients_fields_arrive_as_they_were_said() {
     let said =
-        |name: &str| decode(&cases("frames", None)[name]["frame"].to_string(), &Limits::default()).unwrap();
+        |name: &str| decode(cases("frames", None)[name]["frame"].to_string(), &Limits::default()).unwrap();
     let request = said("hello.returning");
     let hello: Hello<'_> = request.body().unwrap();
     assert!(hello.token.is_some_and(|token| token.starts_with("v1.g-")));

@@ -16,6 +16,7 @@ mod presence;
 mod requests;
 mod scan;
 mod slots;
+mod whole;
 mod wire;
 
 use crate::{
@@ -259,7 +260,7 @@ impl Connection {
                 }
                 _ if let Err(Over::TooFast(over)) = taken => self.too_fast(client, &frame, &over),
                 Frame::Text(text) => {
-                    if let Err(code) = self.text(client, &text, now).await {
+                    if let Err(code) = self.text(client, text, now).await {
                         return Some(End::Close(code));
                     }
                 }
@@ -276,6 +277,11 @@ impl Connection {
             let full = open >= open_max || self.socket.outbox.borrow().is_half_full();
             if full || self.socket.closing.get().is_some() {
                 break;
+            }
+            if self.wire.is_drained() {
+                self.more = false;
+                self.note_begun(now, whole);
+                return None;
             }
         }
         self.note_begun(now, whole);

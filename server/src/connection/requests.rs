@@ -11,7 +11,7 @@ impl Connection {
     pub(super) async fn text(
         &mut self,
         client: &mut Client,
-        text: &str,
+        text: Box<str>,
         now: Instant,
     ) -> Result<(), CloseCode> {
         let request = match palabre_protocol::decode(text, self.limits(client)) {
@@ -48,7 +48,7 @@ impl Connection {
     /// A message that is not looked at, but for its `ref`.
     pub(super) fn too_fast(&self, client: &Client, frame: &Frame, over: &TooFast) {
         let Frame::Text(text) = frame else { return self.slow_down(None, over) };
-        match palabre_protocol::decode(text, self.limits(client)) {
+        match palabre_protocol::decode(&**text, self.limits(client)) {
             Ok(request) => self.slow_down(request.reference(), over),
             Err(rejected) => self.slow_down(rejected.reference.as_deref(), over),
         }

@@ -3,8 +3,13 @@
 //! tungstenite's own replies, pongs and the answer to a close, go into the socket's outbox like everything else, so
 //! there is one order. Its limits are explicit: a header that claims more than a message may have is refused before
 //! anything is reserved. Its state and its buffer live for as long as something is begun: an idle connection keeps none.
+//! A text that comes whole, as nearly all do, begins nothing, and is read without it.
 
-use crate::{connection::scan::Scanner, socket::Socket, worker::Worker};
+use crate::{
+    connection::{scan::Scanner, whole::whole_text},
+    socket::Socket,
+    worker::Worker,
+};
 use bytes::{Buf, Bytes};
 use palabre_protocol::CloseCode;
 use std::{
@@ -12,12 +17,12 @@ use std::{
     rc::Rc,
 };
 use tokio_tungstenite::tungstenite::{
-    Error, Message, Utf8Bytes,
+    Error, Message,
     error::{CapacityError, ProtocolError},
     protocol::{Role, WebSocketConfig, WebSocketContext},
 };
 
-/// What is read at once. Most messages are shorter.
+/// What is read at once where a message is begun.
 const READ_BYTES: usize = 2_048;
 
 /// Pieces of one message. Browsers send one; who needs more than these sends crumbs.
@@ -39,8 +44,10 @@ pub(super) struct Wire {
     frame_bytes: usize,
     /// The client broke the protocol, so nobody knows where its next message begins.
     broken: bool,
-    /// What the client sent together with its handshake.
-    early: Bytes,
+    /// The kernel has said that it has no more, and will say when it has.
+    is_drained: bool,
+    /// What was read and not looked at yet: what the client sent together with its handshake, or is no whole text.
+    ahead: Bytes,
     budget: Budget,
 }
 
@@ -59,7 +66,7 @@ impl Budget {
 
 /// One thing that came in.
 pub(super) enum Frame {
-    Text(Utf8Bytes),
+    Text(Box<str>),
     Binary(Bytes),
     /// A ping, a pong, the beginning of a goodbye: dealt with already.
     Control,
@@ -97,7 +104,8 @@ impl Wire {
             scanner: Scanner::default(),
             frame_bytes,
             broken: false,
-            early,
+            is_drained: false,
+            ahead: early,
             budget: Budget::default(),
         }
     }
@@ -105,11 +113,18 @@ impl Wire {
     /// The next thing that came in. After [`Frame::Broken`] bytes are only taken off the connection, for one that is
     /// closed with some of them unread is reset, and the client may never see why.
     pub(super) fn read(&mut self, worker: &Worker, socket: &Rc<Socket>) -> Frame {
+        let is_at_rest = self.context.is_none() && self.ahead.is_empty() && !self.broken;
+        if is_at_rest
+            && !self.budget.is_spent()
+            && let Some(frame) = self.read_whole(worker, socket)
+        {
+            return frame;
+        }
         let mut bytes = Through {
             worker,
             socket,
             scanner: &mut self.scanner,
-            early: &mut self.early,
+            ahead: &mut self.ahead,
             budget: &mut self.budget,
         };
         if self.broken {
@@ -118,7 +133,7 @@ impl Wire {
         let spare = || worker.spare_context.take().unwrap_or_else(|| Box::new(context(self.frame_bytes)));
         let context = self.context.get_or_insert_with(spare);
         let mut frame = match context.read(&mut bytes) {
-            Ok(Message::Text(text)) => Frame::Text(text),
+            Ok(Message::Text(text)) => Frame::Text(text.as_str().into()),
             Ok(Message::Binary(bytes)) => Frame::Binary(bytes),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => Frame::Control,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Frame::Nothing,
@@ -147,6 +162,28 @@ impl Wire {
         frame
     }
 
+    /// Reads where nothing is begun. What is more than nothing and no whole text goes `ahead`, and there is no frame yet.
+    fn read_whole(&mut self, worker: &Worker, socket: &Socket) -> Option<Frame> {
+        let mut buffer = worker.reading.borrow_mut();
+        let read = match socket.stream.try_read(&mut buffer[..]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(Frame::Nothing),
+            // The end, or an error after which the kernel says the end.
+            Ok(0) | Err(_) => return Some(Frame::End(CloseCode::GoingAway)),
+            Ok(read) => read,
+        };
+        let is_drained = read < buffer.len();
+        let Some(text) = whole_text(&mut buffer[..read], self.frame_bytes) else {
+            self.ahead = Bytes::copy_from_slice(&buffer[..read]);
+            return None;
+        };
+        self.is_drained = is_drained;
+        self.budget.bytes = self.budget.bytes.saturating_sub(read);
+        self.budget.frames = self.budget.frames.saturating_sub(1);
+        let frame = text.map_or(Frame::Broken(CloseCode::InvalidUtf8), |text| Frame::Text(text.into()));
+        self.broken = matches!(frame, Frame::Broken(_));
+        Some(frame)
+    }
+
     /// From now on bytes are only taken off the connection, as after [`Frame::Broken`]: nobody wants to know what they say.
     pub(super) fn give_up(&mut self) {
         self.broken = true;
@@ -155,12 +192,18 @@ impl Wire {
 
     /// A new turn begins.
     pub(super) fn begin_turn(&mut self) {
+        self.is_drained = false;
         self.budget = Budget { bytes: BYTES_A_TURN, frames: FRAMES_A_TURN };
     }
 
     /// Whether reading stopped because the turn is used up.
     pub(super) fn is_spent(&self) -> bool {
         self.budget.is_spent()
+    }
+
+    /// Whether there is known to be no more for now.
+    pub(super) fn is_drained(&self) -> bool {
+        self.is_drained
     }
 
     /// Whether nothing is begun: neither a frame nor a message of several.
@@ -204,7 +247,7 @@ struct Through<'a> {
     worker: &'a Worker,
     socket: &'a Rc<Socket>,
     scanner: &'a mut Scanner,
-    early: &'a mut Bytes,
+    ahead: &'a mut Bytes,
     budget: &'a mut Budget,
 }
 
@@ -223,9 +266,9 @@ impl Read for Through<'_> {
 
 impl Through<'_> {
     fn read_on(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.early.has_remaining() {
-            let length = self.early.len().min(into.len());
-            self.early.copy_to_slice(&mut into[..length]);
+        if self.ahead.has_remaining() {
+            let length = self.ahead.len().min(into.len());
+            self.ahead.copy_to_slice(&mut into[..length]);
             return Ok(length);
         }
         self.socket.stream.try_read(into)
@@ -384,6 +427,67 @@ mod tests {
             vec![0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
             endless(600),
         ]
+    }
+
+    #[test]
+    fn a_whole_text_is_what_tungstenite_reads_and_nothing_else_is() {
+        const TEXT_MAX: usize = 4 << 10;
+        let lying = |text: &mut [u8]| whole_text(text, TEXT_MAX).map(|text| text.map(str::to_owned));
+        let masked = |first: u8, text: &str| {
+            let payload = text.bytes().zip([1, 2, 3, 4].into_iter().cycle()).map(|(byte, mask)| byte ^ mask);
+            let length = u16::try_from(text.len()).unwrap();
+            let mut frame = match u8::try_from(length) {
+                Ok(short @ ..=125) => vec![first, 0x80 | short],
+                _ => [&[first, 0xfe][..], &length.to_be_bytes()].concat(),
+            };
+            frame.extend([1, 2, 3, 4]);
+            frame.extend(payload);
+            frame
+        };
+        for length in [0, 1, 3, 4, 125, 126, 127, TEXT_MAX] {
+            let text = "é".repeat(length / 2) + if length % 2 == 1 { "x" } else { "" };
+            assert_eq!(lying(&mut masked(0x81, &text)).unwrap().unwrap(), text);
+        }
+        assert_eq!(lying(&mut masked(0x81, &"x".repeat(TEXT_MAX + 1))), None, "it is too long");
+        let mut long_winded = [0x81, 0xfe, 0, 1, 0, 0, 0, 0, b'x'];
+        assert_eq!(lying(&mut long_winded), None, "its length is spelled as the protocol does not allow");
+        let mut corpus = corpus();
+        corpus.extend([masked(0x81, &"x".repeat(TEXT_MAX + 1)), masked(0x81, "one"), masked(0x82, "two")]);
+        corpus.push([masked(0x81, "one"), masked(0x81, "two")].concat());
+        let mut whole = 0_u64;
+        palabre_fuzz::each(&corpus, INPUTS, |bytes| {
+            let (mut sent, mut ahead) = (Sent(bytes), bytes.to_vec());
+            let Some(text) = lying(&mut ahead) else {
+                return assert_eq!(ahead, bytes, "tungstenite needs it as it was");
+            };
+            whole += 1;
+            match (context(TEXT_MAX).read(&mut sent), text) {
+                (Ok(Message::Text(read)), Ok(text)) => assert_eq!(read.as_str(), text),
+                (Err(Error::Utf8(_)), Err(_)) => {}
+                (read, text) => panic!("{read:?}, but {text:?}"),
+            }
+            assert!(sent.0.is_empty(), "there is more than the text");
+        });
+        assert!(whole > INPUTS / 100, "{whole} whole texts");
+    }
+
+    /// What somebody has sent, which is nothing to answer.
+    struct Sent<'a>(&'a [u8]);
+
+    impl Read for Sent<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0.read(into)
+        }
+    }
+
+    impl Write for Sent<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            panic!("it is answered {bytes:?}");
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,8 @@ use crate::{
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
-/// One thing that a mailbox receives. Cheap to clone: every mailbox of the node gets its own.
+/// One thing that a mailbox receives. Cheap to clone: every mailbox of the node gets its own. Small as well, for it is handed on
+/// by value: what is rare and long is boxed.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// A message of a group.
@@ -32,7 +33,7 @@ pub enum Delivery {
         /// Why.
         reason: GapReason,
         /// The last of the history, which what follows joins on to.
-        page: Page,
+        page: Box<Page>,
     },
     /// Members have come or gone. Ephemeral: a reader that lost one asks for the roster.
     Presence(Arc<Attendance>),
@@ -41,7 +42,7 @@ pub enum Delivery {
         /// The address, of which the owner reads [`ChannelName::local`].
         to: ChannelName,
         /// The message.
-        message: Message,
+        message: Box<Message>,
     },
 }
 

@@ -92,7 +92,7 @@ impl MemoryLayer {
             Retention::Kept => post(name, group, message, self.bounds).map(Some),
             Retention::Ephemeral => {
                 let posted = Posted::new(name.clone(), message, None);
-                group.fan_out(&Delivery::Message(Arc::new(posted)));
+                group.fan_out(Delivery::Message(Arc::new(posted)));
                 Ok(None)
             }
         })??;

@@ -79,7 +79,7 @@ async fn turns(table: Arc<Table>, registry: Arc<Registry>, stop: CancellationTok
             _ = ticks.tick() => {}
         }
         for told in table.turn(part, Instant::now(), Writes::Away).told {
-            registry.existing(&told.group, |group| group.fan_out(&Delivery::Presence(Arc::clone(&told))));
+            registry.existing(&told.group, |group| group.fan_out(Delivery::Presence(Arc::clone(&told))));
         }
     }
 }

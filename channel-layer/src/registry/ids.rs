@@ -4,7 +4,12 @@
 //! is O(1) a message and needs no clock; the price is that between one and two times the bound is kept.
 
 use crate::{message::MessageId, position::Position};
-use std::{collections::HashMap, mem};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hasher},
+    mem,
+    sync::LazyLock,
+};
 
 /// Where a message stands, and the digest of what its sender sent.
 pub(crate) type Known = (Position, u64);
@@ -12,8 +17,8 @@ pub(crate) type Known = (Position, u64);
 /// The index of ids of one group.
 #[derive(Debug, Default)]
 pub(crate) struct IdIndex {
-    young: HashMap<MessageId, Known>,
-    old: HashMap<MessageId, Known>,
+    young: HashMap<MessageId, Known, IdHashes>,
+    old: HashMap<MessageId, Known, IdHashes>,
     /// The offsets after which the generations begin.
     young_after: u64,
     old_after: u64,
@@ -52,6 +57,48 @@ impl IdIndex {
     /// Whether an id numbered after `offset` could have been forgotten: then "not found" proves nothing.
     pub(crate) fn forgets_after(&self, offset: u64) -> bool {
         offset < self.old_after
+    }
+}
+
+/// Makes the hash of an id by one multiplication under a key of this process's: each message is looked for and kept, and who
+/// chooses ids cannot choose some that collide.
+#[derive(Debug, Clone, Copy)]
+struct IdHashes([u64; 2]);
+
+impl Default for IdHashes {
+    fn default() -> Self {
+        static KEY: LazyLock<[u64; 2]> = LazyLock::new(|| [crate::random_u64(), crate::random_u64()]);
+        Self(*KEY)
+    }
+}
+
+impl BuildHasher for IdHashes {
+    type Hasher = IdHasher;
+
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher { key: self.0, hash: 0 }
+    }
+}
+
+struct IdHasher {
+    key: [u64; 2],
+    hash: u64,
+}
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.hash
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "an id is taken by its halves")]
+    fn write_u128(&mut self, id: u128) {
+        let [low, high] = self.key;
+        let (low, high) = (low ^ id as u64).carrying_mul(high ^ (id >> 64) as u64, 0);
+        self.hash = low ^ high;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only ids are hashed with it");
     }
 }
 

@@ -62,11 +62,13 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn fan_out(&self, delivery: &Delivery) {
-        for (_, ring) in &self.members {
-            // The only error is that nobody reads: a mailbox on its way out.
+    pub(crate) fn fan_out(&self, delivery: Delivery) {
+        let Some(((_, last), others)) = self.members.split_last() else { return };
+        // The only error is that nobody reads: a mailbox on its way out.
+        for (_, ring) in others {
             let _gone = ring.send(delivery.clone());
         }
+        let _gone = last.send(delivery);
     }
 
     /// Appends to the tail and hands out: one step for whoever reads the tail.
@@ -74,7 +76,7 @@ impl Group {
         if let Some(tail) = &mut self.tail {
             tail.append(Arc::clone(&posted), digest, now);
         }
-        self.fan_out(&Delivery::Message(posted));
+        self.fan_out(Delivery::Message(posted));
     }
 
     pub(crate) fn has_members(&self) -> bool {
@@ -160,7 +162,8 @@ impl Registry {
         let ring =
             to.mailbox().parse().ok().and_then(|mailbox: ChannelName| self.rings().get(&mailbox).cloned());
         let ring = ring.ok_or_else(|| Error::NoSuchChannel(to.clone()))?;
-        ring.send(Delivery::Direct { to: to.clone(), message }).map_err(|_| Error::NoSuchChannel(to))?;
+        ring.send(Delivery::Direct { to: to.clone(), message: Box::new(message) })
+            .map_err(|_| Error::NoSuchChannel(to))?;
         Ok(())
     }
 

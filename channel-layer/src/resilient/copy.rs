@@ -58,7 +58,7 @@ fn post(group: &mut Group, posted: Arc<Posted>) {
     }
     if tail.find(posted.sent_as()).is_some() {
         tail.pass(position.offset);
-        group.fan_out(&Delivery::Placed { group: posted.group.clone(), id: posted.id, position });
+        group.fan_out(Delivery::Placed { group: posted.group.clone(), id: posted.id, position });
     } else {
         // The backend has the digests; this copy need not.
         group.post(posted, 0, Instant::now());
@@ -69,7 +69,7 @@ fn post(group: &mut Group, posted: Arc<Posted>) {
 fn pass_over(group: &Group, next: &Posted) {
     let (Some(tail), Some(next_at)) = (&group.tail, next.position) else { return };
     for position in next_at.missing_after(tail.head()) {
-        group.fan_out(&Delivery::Placed { group: next.group.clone(), id: MessageId::REPLACED, position });
+        group.fan_out(Delivery::Placed { group: next.group.clone(), id: MessageId::REPLACED, position });
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn take(
             );
             let lineage = lineage.unwrap_or_else(|| tail.lineage()).clone();
             group.tail = Some(Tail::of_page(bounds, lineage, &page));
-            group.fan_out(&Delivery::Resync { group: name.clone(), reason, page });
+            group.fan_out(Delivery::Resync { group: name.clone(), reason, page: Box::new(page) });
             false
         }
     }

@@ -74,7 +74,7 @@ impl Inbound {
     pub(crate) fn accept(&mut self, posted: Arc<Posted>) -> Need {
         let name = &posted.group.clone();
         let Some(position) = posted.position else {
-            self.registry.existing(name, |group| group.fan_out(&Delivery::Message(posted)));
+            self.registry.existing(name, |group| group.fan_out(Delivery::Message(posted)));
             return Need::Nothing;
         };
         let reader = match self.readers.get_mut(name) {

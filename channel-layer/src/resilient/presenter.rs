@@ -158,8 +158,7 @@ impl Presenter {
         };
         let turned = self.table.turn(part, Instant::now(), writes);
         for told in turned.told {
-            self.registry
-                .existing(&told.group, |group| group.fan_out(&Delivery::Presence(Arc::clone(&told))));
+            self.registry.existing(&told.group, |group| group.fan_out(Delivery::Presence(Arc::clone(&told))));
         }
         self.writes.push(part, turned.writes);
         if is_linked {

@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use memchr::memchr2_iter;
 use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -87,7 +86,7 @@ impl<'de> Visitor<'de> for OutsideVisitor<'de> {
 /// Is anything in this JSON text inside more than `levels_max` arrays and objects?
 pub(super) fn is_deeper_than(levels_max: usize, text: &str) -> bool {
     // Whoever opens few brackets cannot nest deeply, and counting them is many times quicker than following them.
-    if memchr2_iter(b'[', b'{', text.as_bytes()).count() <= levels_max {
+    if brackets(text) <= levels_max {
         return false;
     }
     let mut levels = 0_usize;
@@ -113,6 +112,14 @@ pub(super) fn is_deeper_than(levels_max: usize, text: &str) -> bool {
         }
     }
     false
+}
+
+/// How many brackets of either kind are opened, in strings or not. In pieces whose count fits a byte, which the compiler turns
+/// into instructions for many bytes at once.
+fn brackets(text: &str) -> usize {
+    // The two differ in one bit.
+    let opens = |byte: &u8| u8::from(byte | (b'{' ^ b'[') == b'{');
+    text.as_bytes().chunks(128).map(|piece| usize::from(piece.iter().map(opens).sum::<u8>())).sum()
 }
 
 #[cfg(test)]

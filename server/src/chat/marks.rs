@@ -4,7 +4,6 @@ use crate::{
     chat::{
         answer::{answer_done, refusing},
         chats::Chats,
-        message::owner,
     },
     consumer::{Context, Failure, Outcome},
     position::{from_wire, on_wire},
@@ -34,7 +33,7 @@ pub(super) fn react(request: &Request, chats: &Arc<Chats>, cx: &Context) -> Outc
         let group = cx.member_of(&asked.group)?;
         let target = MessageId::from_u128(asked.id);
         let mark = if asked.on { Mark::On } else { Mark::Off };
-        let reaction = Reaction { user: owner(cx), kind: asked.kind.clone(), mark, version: asked.version };
+        let reaction = Reaction { user: cx.owner(), kind: asked.kind.clone(), mark, version: asked.version };
         let taken = chats.state.reactions.react(&group, target, reaction);
         let (to, here) = (group.clone(), Arc::clone(chats));
         let told = async move {
@@ -60,7 +59,7 @@ pub(super) fn read(request: &Request, chats: &Arc<Chats>, cx: &Context) -> Outco
         let (cx2, chats, to) = (cx.clone(), Arc::clone(chats), group.clone());
         let read = async move {
             let reads = &chats.state.reads;
-            let user = owner(&cx2);
+            let user = cx2.owner();
             let Some(mut position) = present(&cx2, &to, position).await? else {
                 let message = "the history does not know this position";
                 return Err(Refusal::new(ErrorCode::NotFound, message).into());
@@ -102,7 +101,7 @@ pub(super) async fn joining(
     chats: &Chats,
     cx: &Context,
 ) -> Option<Box<RawValue>> {
-    let user = owner(cx);
+    let user = cx.owner();
     let (reactions, unread) =
         join(reactions(group, messages, user, chats), unread(group, user, chats, cx)).await;
     slot(&reactions, unread.unwrap_or_default())
@@ -115,7 +114,7 @@ pub(super) async fn reading(
     chats: &Chats,
     cx: &Context,
 ) -> Option<Box<RawValue>> {
-    slot(&reactions(group, messages, owner(cx), chats).await, None)
+    slot(&reactions(group, messages, cx.owner(), chats).await, None)
 }
 
 /// The reactions to the last of these messages, those that have some, as far as they can be had.

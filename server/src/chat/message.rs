@@ -3,13 +3,15 @@
 //! An id is the client's choice and the same on every node, so that a repeat is known wherever it arrives.
 
 use crate::{
-    consumer::{Context, Failure},
+    consumer::{
+        Context, Failure,
+        digest::{digest, hash},
+    },
     position::from_wire,
 };
 use bytes::Bytes;
-use channel_layer::{GroupName, Message, MessageId, Owner};
+use channel_layer::{GroupName, Message, MessageId};
 use palabre_protocol::{ChatMessage, Position, User, Written};
-use sha2::{Digest, Sha256};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A message of this client's, with what makes a repeat the same: its id, its digest, where its sender stood at first.
@@ -23,7 +25,7 @@ pub(super) fn message(
 ) -> Result<Message, Failure> {
     let floor = since.map(from_wire).transpose()?;
     let message = Message::frame(id(group, client_id, cx), payload);
-    Ok(message.owned_by(owner(cx)).with_digest(digest).with_floor(floor))
+    Ok(message.owned_by(cx.owner()).with_digest(digest).with_floor(floor))
 }
 
 /// What the others get to see of what this client wrote.
@@ -37,40 +39,18 @@ pub(super) fn user(cx: &Context) -> User<'_> {
     User { id: &who.id, name: &who.name }
 }
 
-/// Whose messages a user's are: the same on every node and in every connection.
-pub(super) fn owner(cx: &Context) -> Owner {
-    Owner::from_u64(digest([&*cx.identity().id]))
-}
-
 /// The id of what this client calls `client_id`: the first 16 bytes of SHA-256 over the three, each after its length.
 fn id(group: &GroupName, client_id: &str, cx: &Context) -> MessageId {
-    let hash = hash([group.as_str(), &cx.identity().id, client_id]);
+    let hash = hash(&[&[group.as_str(), &cx.identity().id, client_id]]);
     let (first, _) = hash.split_at(16);
     MessageId::from_u128(u128::from_be_bytes(first.try_into().expect("16 of 32 bytes")))
 }
 
-/// The digest of what a client wrote, behind whatever else its request said.
+/// The digest of what a client wrote, behind whatever else its request said; not of what the hub adds: a repeat has the same.
 pub(super) fn digest_of(what: &[&str], written: &Written<'_>) -> u64 {
     let Written { text, data, reply_to, .. } = written;
     let written = [*text, data.map_or("", |data| data.get()), reply_to.unwrap_or_default()];
-    digest(what.iter().copied().chain(written))
-}
-
-/// Of what the client sent, without what the hub adds: a repeat has the same.
-pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
-    let hash = hash(parts);
-    let (first, _) = hash.split_at(8);
-    u64::from_be_bytes(first.try_into().expect("8 of 32 bytes"))
-}
-
-fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        let length = u32::try_from(part.len()).expect("a frame is shorter");
-        hash.update(length.to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
+    digest(&[what, &written])
 }
 
 /// The time of day, in milliseconds since 1970.

@@ -7,10 +7,10 @@ use crate::{
     chat::{
         answer::{Named, answer, refusing},
         chats::Chats,
-        message::{digest, digest_of, message, now_ms, shown, user},
+        message::{digest_of, message, now_ms, shown, user},
         pace::Pace,
     },
-    consumer::{Context, Outcome},
+    consumer::{Context, Outcome, digest::digest},
 };
 use channel_layer::{Amendment, MessageId, Retention};
 use palabre_protocol::{Delete, Deleted, Edit, Limits, Request, Send};
@@ -66,7 +66,7 @@ pub(super) fn delete(
     refusing(request, &asked.group, cx, || {
         let group = cx.member_of(&asked.group)?;
         let target = MessageId::from_u128(asked.id);
-        let digest = digest([request.kind(), &target.to_string()]);
+        let digest = digest(&[&[request.kind(), &target.to_string()]]);
         let payload = Deleted { client_id: &asked.client_id, ts: now_ms(), user: user(cx) }.payload();
         let message = message(&group, &asked.client_id, payload, digest, asked.since, cx)?;
         if let Err(over) = pace.take(chats.map(|chats| &**chats), cx) {

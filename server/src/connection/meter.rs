@@ -40,6 +40,9 @@ impl Meter {
         bytes: usize,
         now: Instant,
     ) -> Result<(), Over> {
+        if frames == 0 && bytes == 0 {
+            return Ok(());
+        }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let owed = [
             ("frames", rates.frames, self.frames.owe(rates.frames, frames, now)),

@@ -22,7 +22,10 @@ use tokio_tungstenite::tungstenite::{
     protocol::{Role, WebSocketConfig, WebSocketContext},
 };
 
-/// What is read at once where a message is begun.
+/// What is read at once where nothing is begun: more than most messages have.
+const WHOLE_BYTES: usize = 16 << 10;
+
+/// What is read at once where something is.
 const READ_BYTES: usize = 2_048;
 
 /// Pieces of one message. Browsers send one; who needs more than these sends crumbs.
@@ -165,6 +168,7 @@ impl Wire {
     /// Reads where nothing is begun. What is more than nothing and no whole text goes `ahead`, and there is no frame yet.
     fn read_whole(&mut self, worker: &Worker, socket: &Socket) -> Option<Frame> {
         let mut buffer = worker.reading.borrow_mut();
+        buffer.resize(WHOLE_BYTES, 0);
         let read = match socket.stream.try_read(&mut buffer[..]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(Frame::Nothing),
             // The end, or an error after which the kernel says the end.

@@ -1,14 +1,14 @@
 //! A consumer's hands.
 
 use crate::{
-    consumer::{Failure, Identity, Joined, rate::TooFast},
+    consumer::{Failure, Identity, Joined, digest::digest, rate::TooFast},
     socket::Socket,
     worker::{Worker, fanout::is_object, tally::Tally},
 };
 use bytes::Bytes;
 use channel_layer::{
-    Amendment, Answer, Body, ChannelName, GroupName, LayerState, Message, MessageId, Recovered, Retention,
-    Roster, Sent, Span,
+    Amendment, Answer, Body, ChannelName, GroupName, LayerState, Message, MessageId, Owner, Recovered,
+    Retention, Roster, Sent, Span,
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
@@ -34,6 +34,7 @@ struct Desk {
     worker: Rc<Worker>,
     socket: Rc<Socket>,
     identity: Identity,
+    owner: Owner,
     groups_max: usize,
     /// Put off since the connection's task last looked, and how many are under way.
     deferred: RefCell<Vec<Deferred>>,
@@ -43,13 +44,20 @@ struct Desk {
 impl Context {
     pub(crate) fn new(worker: Rc<Worker>, socket: Rc<Socket>, identity: Identity, groups_max: usize) -> Self {
         let (deferred, open) = Default::default();
-        Self(Rc::new(Desk { worker, socket, identity, groups_max, deferred, open }))
+        let owner = Owner::from_u64(digest(&[&[&identity.id]]));
+        Self(Rc::new(Desk { worker, socket, identity, owner, groups_max, deferred, open }))
     }
 
     /// Who the client is.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.0.identity
+    }
+
+    /// Whose this client's messages are: the same in every connection of the user's, and on every node.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.0.owner
     }
 
     /// The address of this connection: what is sent there comes to this consumer, or to this client's screen.
@@ -189,10 +197,7 @@ impl Context {
     ///
     /// In a debug build, when a frame's body is no such object.
     pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
-        debug_assert!(
-            is_showable(&message),
-            "a frame's body is a JSON object with a type, and nothing around it"
-        );
+        debug_check(&message);
         // It set out when its sender's request was read.
         self.0.worker.follow.set_out(message.id, self.0.socket.heard.get());
         self.0.worker.layer.group_send(group.clone(), message, retention)
@@ -211,10 +216,7 @@ impl Context {
         message: Message,
         amendment: Amendment,
     ) -> Answer<Sent> {
-        debug_assert!(
-            is_showable(&message),
-            "a frame's body is a JSON object with a type, and nothing around it"
-        );
+        debug_check(&message);
         self.0.worker.layer.amend(group.clone(), target, message, amendment)
     }
 
@@ -283,8 +285,10 @@ impl Context {
     }
 }
 
-fn is_showable(message: &Message) -> bool {
-    matches!(message.body, Body::Event { .. }) || is_object(message.body.data())
+#[track_caller]
+fn debug_check(message: &Message) {
+    let is_showable = || matches!(message.body, Body::Event { .. }) || is_object(message.body.data());
+    debug_assert!(is_showable(), "a frame's body is a JSON object with a type, and nothing around it");
 }
 
 impl fmt::Debug for Context {

@@ -6,6 +6,7 @@
 
 pub(crate) mod careful;
 mod context;
+pub(crate) mod digest;
 pub mod gate;
 mod joined;
 pub(crate) mod mounted;

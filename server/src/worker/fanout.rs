@@ -98,7 +98,7 @@ impl Worker {
                         Body::Event { .. } => {
                             // An event to one address has no group; consumers know it by its kind.
                             let group = DIRECT.parse().expect("a name");
-                            socket.tell(Arc::new(Posted::new(group, message, None)));
+                            socket.tell(Arc::new(Posted::new(group, *message, None)));
                         }
                     }
                 }

@@ -1,12 +1,15 @@
 //! How long messages take: one at a time is followed from its sender's request to the writes that it causes here.
 //!
-//! By one clock, and almost for nothing: a comparison a delivery. A message that never comes back, for it was refused or
+//! By one clock, and almost for nothing: a comparison a delivery, and the clock a hundred times a second. A message that never comes back, for it was refused or
 //! nobody here is in its group, is given up when the next one sets out.
 
 use crate::worker::tally::Tally;
 use channel_layer::MessageId;
 use std::{cell::Cell, time::Duration};
 use tokio::time::Instant;
+
+/// Between two that are followed, so that a busy worker does not read the clock for each.
+const REST: Duration = Duration::from_millis(10);
 
 /// A message that takes longer is not followed any further.
 const FOLLOWED_MAX: Duration = Duration::from_secs(10);
@@ -16,6 +19,8 @@ const FOLLOWED_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Follow {
     /// On its way, since when.
     underway: Cell<Option<(MessageId, Instant)>>,
+    /// The last one set out then.
+    last: Cell<Option<Instant>>,
     /// It has come back and is being written; since when it had been under way.
     arrived: Cell<Option<Instant>>,
 }
@@ -23,8 +28,10 @@ pub(crate) struct Follow {
 impl Follow {
     /// A message sets out.
     pub(crate) fn set_out(&self, id: MessageId, now: Instant) {
-        if self.underway.get().is_none_or(|(_, since)| now.duration_since(since) > FOLLOWED_MAX) {
+        let pause = if self.underway.get().is_some() { FOLLOWED_MAX } else { REST };
+        if self.last.get().is_none_or(|last| now.duration_since(last) > pause) {
             self.underway.set(Some((id, now)));
+            self.last.set(Some(now));
         }
     }
 
@@ -52,7 +59,7 @@ mod tests {
     use crate::worker::tally::Count;
 
     #[test]
-    fn one_message_at_a_time_is_followed_and_a_lost_one_is_given_up() {
+    fn one_message_at_a_time_is_followed_after_a_rest_and_a_lost_one_is_given_up() {
         let (follow, tally, now) = (Follow::default(), Tally::default(), Instant::now());
         let counted = || tally.took.each_ref().map(Count::get).iter().sum::<u64>();
         let id = MessageId::from_u128;
@@ -67,6 +74,12 @@ mod tests {
         follow.written(&tally);
         assert_eq!(counted(), 1);
 
+        follow.set_out(id(3), now + REST);
+        follow.meet(id(3));
+        follow.written(&tally);
+        assert_eq!(counted(), 1, "it came too soon after the last one");
+
+        let now = now + 2 * REST;
         follow.set_out(id(3), now);
         follow.set_out(id(4), now + FOLLOWED_MAX + Duration::from_millis(1));
         follow.meet(id(3));

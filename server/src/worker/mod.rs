@@ -55,9 +55,6 @@ pub(crate) const MAILBOX_MAX: usize = 4_096;
 /// Deliveries taken before the next write: they are joined into fewer, larger ones.
 const DELIVERIES_A_TURN: usize = 1_024;
 
-/// What is read at once where nothing is begun: more than most messages have.
-const READING_BYTES: usize = 16 << 10;
-
 pub(crate) struct Worker {
     pub(crate) layer: Arc<dyn ChannelLayer>,
     /// Who is in which group; `None` when nobody is to be told.
@@ -75,7 +72,7 @@ pub(crate) struct Worker {
     /// Sockets whose outbox waits for company, oldest first; some may have been written since.
     lingering: RefCell<Vec<Rc<Socket>>>,
     /// Where a socket is read of which nothing is begun.
-    pub(crate) reading: RefCell<Box<[u8; READING_BYTES]>>,
+    pub(crate) reading: RefCell<Vec<u8>>,
     /// What reads messages, while no connection is in the middle of one.
     pub(crate) spare_context: Cell<Option<Box<WebSocketContext>>>,
     /// Wakes the loop that writes, and whether that is needed.
@@ -133,7 +130,7 @@ impl Worker {
             pieced: Cell::default(),
             touched: RefCell::default(),
             lingering: RefCell::default(),
-            reading: RefCell::new(Box::new([0; READING_BYTES])),
+            reading: RefCell::default(),
             spare_context: Cell::default(),
             written: Wake::default(),
             awake: Cell::new(false),

@@ -226,7 +226,7 @@ mod tests {
             let head = Position { epoch: Epoch::from_u64(1).unwrap(), offset: 3 };
             let page = Page { head, messages: Vec::new(), more: false };
             let reason = GapReason::UnknownEpoch;
-            scene.deliver(Received::Delivery(Delivery::Resync { group, reason, page }));
+            scene.deliver(Received::Delivery(Delivery::Resync { group, reason, page: Box::new(page) }));
             scene.settled().await;
             let got = scene.got(&socket, &mut client).await;
             assert_eq!(offsets(&got), [1, 2, 3, 4, 5, 6, 3], "{got:#?}");

@@ -94,7 +94,7 @@ pub(super) async fn next_message(mailbox: &mut Mailbox) -> Arc<Posted> {
 /// The next delivery, which says that the history is another one.
 pub(super) async fn next_resync(mailbox: &mut Mailbox) -> (GapReason, Page) {
     match next(mailbox).await {
-        Delivery::Resync { reason, page, .. } => (reason, page),
+        Delivery::Resync { reason, page, .. } => (reason, *page),
         other => panic!("not a resync: {other:?}"),
     }
 }

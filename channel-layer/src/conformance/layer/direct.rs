@@ -16,7 +16,7 @@ use crate::{
 
 async fn direct(rule: Rule, mailbox: &mut Mailbox) -> (ChannelName, Message) {
     match rule.next(mailbox).await {
-        Delivery::Direct { to, message } => (to, message),
+        Delivery::Direct { to, message } => (to, *message),
         other => rule.broken(format_args!("received {other:?} instead of a direct message")),
     }
 }

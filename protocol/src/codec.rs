@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use self::outside::{Outside, is_deeper_than};
+use self::outside::Outside;
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::Draft;
 use crate::request::{Part, Request};
@@ -77,7 +77,7 @@ pub fn decode(text: impl Into<Box<str>>, limits: &Limits) -> Result<Request, Rej
 
 fn read(frame: Box<str>, limits: &Limits) -> Result<Request, Rejected> {
     let text = &*frame;
-    let Outside { kind, reference, fields, fault } = Outside::read(text)
+    let Outside { kind, reference, fields, is_too_deep, fault } = Outside::read(text, limits.nesting)
         .map_err(|error| Rejected { refusal: unreadable(text, &error), reference: None })?;
     let word = |raw| word(raw).map(|word| Part::read(text, word));
     let (reference, reference_fault) = match reference.map(word) {
@@ -90,7 +90,7 @@ fn read(frame: Box<str>, limits: &Limits) -> Result<Request, Rejected> {
         Some(None) => Err(must_be_word("type")),
         None => Err(bad_request("missing field `type`")),
     };
-    let too_deep = is_deeper_than(limits.nesting, text)
+    let too_deep = is_too_deep
         .then(|| Refusal::new(ErrorCode::TooDeep, format!("nested deeper than {} levels", limits.nesting)));
     match (too_deep.or(fault).or(reference_fault), kind) {
         (None, Ok(kind)) => Ok(Request::new(frame, kind, reference, fields)),

@@ -7,9 +7,11 @@ local OVERHEAD = 96
 local bytes = m[3] + #envelope + OVERHEAD
 local label = string.format('%.16s%016x', ARGV[2], offset)
 local push = label .. envelope
+-- Redis would print a number as a double, with 17 digits, each time that it is given one.
+local at = string.format('%d', offset)
 
 -- The first write is one that a full Redis refuses: it does so before anything is changed, or not at all.
-call('HSET', history, ARGV[1], ARGV[3], 'o', offset, 'b', bytes, offset, time[1] .. push, id, label .. ARGV[4])
+call('HSET', history, ARGV[1], ARGV[3], 'o', at, 'b', string.format('%d', bytes), at, time[1] .. push, id, label .. ARGV[4])
 call('PUBLISH', history .. DATABASE, push)
 
 -- One by one it would cost more than the message itself.

@@ -23,15 +23,17 @@ pub(super) struct Outside<'a> {
     /// None as well if there were two: neither is the one to answer.
     pub(super) reference: Option<&'a RawValue>,
     pub(super) fields: Vec<Field>,
+    /// Something in it is inside more arrays and objects than may be, itself counted.
+    pub(super) is_too_deep: bool,
     /// The first thing that was wrong. Reading goes on after it, as the `ref` may come last.
     pub(super) fault: Option<Refusal>,
 }
 
 impl<'a> Outside<'a> {
     /// The outside of one JSON object.
-    pub(super) fn read(text: &'a str) -> serde_json::Result<Self> {
+    pub(super) fn read(text: &'a str, levels_max: usize) -> serde_json::Result<Self> {
         let mut reader = serde_json::Deserializer::from_str(text);
-        let outside = reader.deserialize_map(OutsideVisitor { text })?;
+        let outside = reader.deserialize_map(OutsideVisitor { text, levels_max })?;
         reader.end()?;
         Ok(outside)
     }
@@ -39,6 +41,7 @@ impl<'a> Outside<'a> {
 
 struct OutsideVisitor<'a> {
     text: &'a str,
+    levels_max: usize,
 }
 
 impl<'de> Visitor<'de> for OutsideVisitor<'de> {
@@ -55,6 +58,10 @@ impl<'de> Visitor<'de> for OutsideVisitor<'de> {
         while let Some(Text(name)) = map.next_key()? {
             let value: &'de RawValue = map.next_value()?;
             count += 1;
+            // The frame is a level, and what begins with neither has none.
+            let has_levels = value.get().starts_with(['[', '{']);
+            outside.is_too_deep |=
+                has_levels && is_deeper_than(self.levels_max.saturating_sub(1), value.get());
             let twice = match &*name {
                 "type" => outside.kind.replace(value).is_some(),
                 "ref" => {
@@ -84,9 +91,9 @@ impl<'de> Visitor<'de> for OutsideVisitor<'de> {
 }
 
 /// Is anything in this JSON text inside more than `levels_max` arrays and objects?
-pub(super) fn is_deeper_than(levels_max: usize, text: &str) -> bool {
+fn is_deeper_than(levels_max: usize, text: &str) -> bool {
     // Whoever opens few brackets cannot nest deeply, and counting them is many times quicker than following them.
-    if brackets(text) <= levels_max {
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= levels_max {
         return false;
     }
     let mut levels = 0_usize;
@@ -112,14 +119,6 @@ pub(super) fn is_deeper_than(levels_max: usize, text: &str) -> bool {
         }
     }
     false
-}
-
-/// How many brackets of either kind are opened, in strings or not. In pieces whose count fits a byte, which the compiler turns
-/// into instructions for many bytes at once.
-fn brackets(text: &str) -> usize {
-    // The two differ in one bit.
-    let opens = |byte: &u8| u8::from(byte | (b'{' ^ b'[') == b'{');
-    text.as_bytes().chunks(128).map(|piece| usize::from(piece.iter().map(opens).sum::<u8>())).sum()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A text that comes whole, in one frame and one read, is unmasked where it lies.
 //!
 //! That is what nearly everything is that a client says, and needs no state: tungstenite's, its buffers and its copies were a
-//! tenth of what the hub's own code cost a message in small groups. Whatever is not clearly such a frame is tungstenite's.
+//! twentieth of the instructions of a message in small groups. Whatever is not clearly such a frame is tungstenite's.
 
 use std::str::Utf8Error;
 

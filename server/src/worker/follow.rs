@@ -1,7 +1,7 @@
 //! How long messages take: one at a time is followed from its sender's request to the writes that it causes here.
 //!
-//! By one clock, and almost for nothing: a comparison a delivery, and the clock a hundred times a second. A message that never comes back, for it was refused or
-//! nobody here is in its group, is given up when the next one sets out.
+//! By one clock, and almost for nothing: a comparison a delivery, and the clock a hundred times a second. A message that
+//! never comes back, for it was refused or nobody here is in its group, is given up when the next one sets out.
 
 use crate::worker::tally::Tally;
 use channel_layer::MessageId;
@@ -17,10 +17,10 @@ const FOLLOWED_MAX: Duration = Duration::from_secs(10);
 /// The message that is followed, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Follow {
-    /// On its way, since when.
-    underway: Cell<Option<(MessageId, Instant)>>,
-    /// The last one set out then.
-    last: Cell<Option<Instant>>,
+    /// On its way.
+    underway: Cell<Option<MessageId>>,
+    /// When it set out, or the last one did.
+    since: Cell<Option<Instant>>,
     /// It has come back and is being written; since when it had been under way.
     arrived: Cell<Option<Instant>>,
 }
@@ -29,19 +29,17 @@ impl Follow {
     /// A message sets out.
     pub(crate) fn set_out(&self, id: MessageId, now: Instant) {
         let pause = if self.underway.get().is_some() { FOLLOWED_MAX } else { REST };
-        if self.last.get().is_none_or(|last| now.duration_since(last) > pause) {
-            self.underway.set(Some((id, now)));
-            self.last.set(Some(now));
+        if self.since.get().is_none_or(|since| now.duration_since(since) > pause) {
+            self.underway.set(Some(id));
+            self.since.set(Some(now));
         }
     }
 
     /// A message is handed out.
     pub(super) fn meet(&self, id: MessageId) {
-        if let Some((followed, since)) = self.underway.get()
-            && followed == id
-        {
+        if self.underway.get() == Some(id) {
             self.underway.set(None);
-            self.arrived.set(Some(since));
+            self.arrived.set(self.since.get());
         }
     }
 

@@ -74,9 +74,14 @@ async fn turns(table: Arc<Table>, registry: Arc<Registry>, stop: CancellationTok
     // A turn is not to grow by what each of its steps is late.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for part in (0..PARTS).cycle() {
+        // While nobody comes or goes nothing has a turn, and the process sleeps.
+        let turn = async {
+            table.restless().await;
+            ticks.tick().await;
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
+            () = turn => {}
         }
         for told in table.turn(part, Instant::now(), Writes::Away).told {
             registry.existing(&told.group, |group| group.fan_out(Delivery::Presence(Arc::clone(&told))));

@@ -173,6 +173,11 @@ impl Room {
         Roster { occupancy: self.occupancy(), members }
     }
 
+    /// Whether a turn would change nothing, as long as nobody comes or goes, here or elsewhere.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.here > 0 && self.queue.is_empty()
+    }
+
     /// Whether nobody is here, nor was lately.
     pub(crate) fn is_spent(&self, turn: u32) -> bool {
         self.here == 0 && self.form == Form::Absent && turn >= self.kept_until

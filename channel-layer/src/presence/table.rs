@@ -17,10 +17,13 @@ use crate::{
 use bytes::Bytes;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// Of as many groups as a layer remembers, all of which have changed, some 2,000 have their turn at once: half of what
 /// waits in a worker's mailbox.
@@ -36,6 +39,10 @@ struct Part {
 pub(crate) struct Table {
     /// Guards each part's rooms.
     parts: [Mutex<Part>; PARTS],
+    /// A bit for each part in which something waits for a turn; changed under the part's lock.
+    restless: AtomicU64,
+    /// There is one again.
+    stirred: Notify,
     /// The name under which this node writes its rows.
     node: Box<str>,
     rules: PresenceRules,
@@ -67,7 +74,8 @@ impl Table {
 
     fn new(node: &str, rules: PresenceRules, first: Sight) -> Self {
         let parts = std::array::from_fn(|_| Mutex::default());
-        Self { parts, node: node.into(), rules, first }
+        let (restless, stirred) = Default::default();
+        Self { parts, restless, stirred, node: node.into(), rules, first }
     }
 
     pub(crate) fn rules(&self) -> &PresenceRules {
@@ -89,6 +97,20 @@ impl Table {
         let turn = part.turns;
         if let Some(room) = part.rooms.get_mut(group) {
             room.leave(key, turn);
+            self.stir(group.part(PARTS));
+        }
+    }
+
+    /// Waits until something waits for a turn, in a table to which no other node adds anything. Cancel safe.
+    pub(crate) async fn restless(&self) {
+        while self.restless.load(Ordering::Relaxed) == 0 {
+            self.stirred.notified().await;
+        }
+    }
+
+    fn stir(&self, part: usize) {
+        if self.restless.fetch_or(1 << part, Ordering::Relaxed) == 0 {
+            self.stirred.notify_one();
         }
     }
 
@@ -148,15 +170,18 @@ impl Table {
     fn room<T>(&self, group: &GroupName, act: impl FnOnce(&mut Room) -> T) -> T {
         let mut part = self.part(group);
         let turn = part.turns;
-        act(part.rooms.entry(group.clone()).or_insert_with(|| Room::new(self.first, turn)))
+        let done = act(part.rooms.entry(group.clone()).or_insert_with(|| Room::new(self.first, turn)));
+        self.stir(group.part(PARTS));
+        done
     }
 
     /// Goes once through all rooms of a part; parts are numbered up to [`PARTS`].
-    pub(crate) fn turn(&self, part: usize, now: Instant, writes: Writes) -> Turned {
+    pub(crate) fn turn(&self, index: usize, now: Instant, writes: Writes) -> Turned {
         let random = crate::random_u64();
         let mut turned = Turned::default();
         let mut nth = 0_u64;
-        let part = &mut *lock(&self.parts[part]);
+        let mut is_restless = false;
+        let part = &mut *lock(&self.parts[index]);
         part.turns = part.turns.saturating_add(1);
         let number = part.turns;
         part.rooms.retain(|group, room| {
@@ -169,8 +194,13 @@ impl Table {
             if room.sight != Sight::Whole {
                 turned.unread.push(group.clone());
             }
-            !room.is_spent(number)
+            let is_spent = room.is_spent(number);
+            is_restless |= !is_spent && !room.is_settled();
+            !is_spent
         });
+        if !is_restless {
+            self.restless.fetch_and(!(1 << index), Ordering::Relaxed);
+        }
         if part.rooms.is_empty() {
             // What a storm of joins needed once is not kept for ever.
             part.rooms.shrink_to_fit();
@@ -205,5 +235,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn a_table_is_restless_until_nothing_is_left_to_tell() {
+        let table = Table::alone(PresenceRules::default());
+        let group: GroupName = "room".parse().unwrap();
+        let is_restless = || table.restless().now_or_never().is_some();
+        let turn = || table.turn(group.part(PARTS), Instant::now(), Writes::Away).told.len();
+        assert!(!is_restless());
+        table.enter(&group, &Member { key: "ana".into(), info: (*b"Ana").into() });
+        assert!(is_restless());
+        assert_eq!(turn(), 1);
+        assert!(!is_restless());
+        table.leave(&group, "ana");
+        let turns = std::iter::repeat_with(turn).take_while(|_| is_restless()).count();
+        assert!((2..10).contains(&turns), "{turns}: she was waited for, and the room was kept a while");
+        assert!(table.existing(&group, |_| ()).is_none(), "and then let go");
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     report::{Census, Counters, Report},
 };
 use shard::{GROUPS_PER_SHARD_MAX, Shard};
+use smallvec::SmallVec;
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -51,7 +52,7 @@ pub(crate) struct Registry {
 /// One group on this node.
 #[derive(Default)]
 pub(crate) struct Group {
-    members: Vec<(ChannelName, Ring)>,
+    members: SmallVec<[(ChannelName, Ring); 1]>,
     /// `None` until its history has been opened.
     pub(crate) tail: Option<Tail>,
     /// When it was used last, by its shard's clock.

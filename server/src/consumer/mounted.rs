@@ -11,6 +11,7 @@ use channel_layer::{GroupName, Page, Posted};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use palabre_protocol::{CloseCode, RESERVED, Request};
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 use std::{fmt, sync::Arc};
 
 /// [`Consumer`] as an object. Every consumer is one; nobody else writes it.
@@ -128,7 +129,7 @@ fn slot_name(prefix: &str) -> &str {
 
 /// One connection's consumers.
 pub(crate) struct Mounted {
-    consumers: Vec<(Arc<str>, Seated)>,
+    consumers: SmallVec<[(Arc<str>, Seated); 1]>,
 }
 
 /// One of them.

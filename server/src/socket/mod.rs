@@ -15,6 +15,7 @@ use crate::socket::{
 };
 use channel_layer::{ChannelName, GroupName, Member, Posted};
 use palabre_protocol::{CloseCode, frame};
+use smallvec::SmallVec;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
@@ -83,7 +84,7 @@ pub(crate) struct Socket {
     /// Events for the connection's consumer.
     inbox: RefCell<VecDeque<Arc<Posted>>>,
     /// The groups that it is in, or is about to be.
-    pub(crate) groups: RefCell<Vec<GroupName>>,
+    pub(crate) groups: RefCell<SmallVec<[GroupName; 1]>>,
     pub(crate) id: SocketId,
     /// The address of whatever runs behind this socket.
     pub(crate) address: ChannelName,

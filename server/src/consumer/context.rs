@@ -78,12 +78,14 @@ impl Context {
     }
 
     /// Answers a request about `group` that failed.
+    #[cold]
     pub fn refuse(&self, reference: Option<&str>, group: &str, failure: &Failure) {
         let Failure(Refusal { code, message }) = failure;
         self.write(self.error(&ErrorFrame { reference, group: Some(group), code: *code, message }));
     }
 
     /// Answers a request about `group` that came too soon.
+    #[cold]
     pub(crate) fn slow_down(&self, reference: Option<&str>, group: &GroupName, over: &TooFast) {
         let message = over.message();
         let error = over.answer(reference, Some(group.as_str()), &message);
@@ -91,6 +93,7 @@ impl Context {
     }
 
     /// The frame of an error, counted.
+    #[cold]
     pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
         self.0.worker.error(error)
     }

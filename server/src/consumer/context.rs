@@ -85,7 +85,6 @@ impl Context {
     }
 
     /// Answers a request about `group` that came too soon.
-    #[cold]
     pub(crate) fn slow_down(&self, reference: Option<&str>, group: &GroupName, over: &TooFast) {
         let message = over.message();
         let error = over.answer(reference, Some(group.as_str()), &message);

@@ -119,18 +119,15 @@ fn word(raw: &RawValue) -> Option<Cow<'_, str>> {
     (1..=WORD_BYTES_MAX).contains(&word.len()).then_some(word)
 }
 
-#[cold]
 fn must_be_word(field: &str) -> Refusal {
     bad_request(format!("`{field}` must be a string of 1 to {WORD_BYTES_MAX} bytes"))
 }
 
-#[cold]
 fn bad_request(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(ErrorCode::BadRequest, crate::request::brief(message.into()))
 }
 
 /// Tells a text that is not JSON from JSON that is not an object.
-#[cold]
 fn unreadable(text: &str, error: &serde_json::Error) -> Refusal {
     // A reader that wanted an object stopped at the first byte; only reading on tells whether the rest was JSON.
     match serde_json::from_str::<IgnoredAny>(text) {

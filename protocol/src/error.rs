@@ -126,7 +126,6 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with its code and a sentence about this case: lower case, no full stop.
-    #[cold]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into() }
     }

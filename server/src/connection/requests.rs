@@ -46,7 +46,6 @@ impl Connection {
     }
 
     /// A message that is not looked at, but for its `ref`.
-    #[cold]
     pub(super) fn too_fast(&self, client: &Client, frame: &Frame, over: &TooFast) {
         let Frame::Text(text) = frame else { return self.slow_down(None, over) };
         match palabre_protocol::decode(&**text, self.limits(client)) {
@@ -55,13 +54,11 @@ impl Connection {
         }
     }
 
-    #[cold]
     fn slow_down(&self, reference: Option<&str>, over: &TooFast) {
         let message = over.message();
         self.worker.push(&self.socket, self.worker.rate_limited(&over.answer(reference, None, &message)));
     }
 
-    #[cold]
     pub(super) fn refuse(&self, reference: Option<&str>, refusal: &Refusal) {
         let Refusal { code, message } = refusal;
         let error = ErrorFrame { reference, group: None, code: *code, message };

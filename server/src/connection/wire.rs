@@ -123,12 +123,6 @@ impl Wire {
         {
             return frame;
         }
-        self.read_on(worker, socket)
-    }
-
-    /// What is more, or less, than a whole text.
-    #[cold]
-    fn read_on(&mut self, worker: &Worker, socket: &Rc<Socket>) -> Frame {
         let mut bytes = Through {
             worker,
             socket,

@@ -78,7 +78,6 @@ impl Context {
     }
 
     /// Answers a request about `group` that failed.
-    #[cold]
     pub fn refuse(&self, reference: Option<&str>, group: &str, failure: &Failure) {
         let Failure(Refusal { code, message }) = failure;
         self.write(self.error(&ErrorFrame { reference, group: Some(group), code: *code, message }));
@@ -92,7 +91,6 @@ impl Context {
     }
 
     /// The frame of an error, counted.
-    #[cold]
     pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
         self.0.worker.error(error)
     }

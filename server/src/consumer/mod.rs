@@ -37,7 +37,6 @@ impl From<Refusal> for Failure {
 }
 
 impl From<channel_layer::Error> for Failure {
-    #[cold]
     fn from(error: channel_layer::Error) -> Self {
         use channel_layer::Error;
         let code = match &error {
@@ -54,7 +53,6 @@ impl From<channel_layer::Error> for Failure {
 }
 
 impl From<channel_layer::NameError> for Failure {
-    #[cold]
     fn from(error: channel_layer::NameError) -> Self {
         Self(Refusal::new(ErrorCode::BadRequest, format!("bad group name: {error}")))
     }

@@ -72,7 +72,6 @@ pub(crate) fn time_of(rate: Rate, count: u32) -> Duration {
 
 impl TooFast {
     /// What the client is told, once the words are there.
-    #[cold]
     pub(crate) fn answer<'a>(
         &self,
         reference: Option<&'a str>,
@@ -85,7 +84,6 @@ impl TooFast {
     }
 
     /// The words.
-    #[cold]
     pub(crate) fn message(&self) -> String {
         let Rate { per_s, burst } = self.rate;
         format!("more than {per_s} {} a second, and {burst} at once", self.what)

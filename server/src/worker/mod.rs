@@ -279,14 +279,12 @@ impl Worker {
     }
 
     /// The frame of an error, counted.
-    #[cold]
     pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
         self.tally.refused(error.code);
         palabre_protocol::encode(error)
     }
 
     /// The frame of an error that says when to come back, counted.
-    #[cold]
     pub(crate) fn rate_limited(&self, error: &RateLimited<'_>) -> Bytes {
         self.tally.refused(ErrorCode::RateLimited);
         palabre_protocol::encode(error)

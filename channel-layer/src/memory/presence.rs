@@ -107,3 +107,30 @@ impl Presence for LocalPresence {
         ready(self.table.look(group, Room::roster)).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{layer::ChannelLayer, mailbox::Received, memory::MemoryLayer};
+    use std::time::Duration;
+    use tokio::time::{sleep, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_layer_sleeps_until_somebody_comes() {
+        let layer = MemoryLayer::new();
+        let mut mailbox = layer.new_channel(8);
+        let group: GroupName = "room".parse().unwrap();
+        layer.group_add(group.clone(), mailbox.channel().clone()).await.unwrap();
+        let metrics = Handle::current().metrics();
+        for (index, key) in ["ana", "bo"].into_iter().enumerate() {
+            layer.presence.enter(&group, &Member { key: key.into(), info: (*b"").into() });
+            let told = timeout(Duration::from_secs(2), mailbox.recv()).await.expect("it is told");
+            let Received::Delivery(Delivery::Presence(told)) = told else { panic!("{told:?}") };
+            assert_eq!(told.occupancy, index + 1);
+            let parks = metrics.worker_park_count(0);
+            sleep(Duration::from_secs(3_600)).await;
+            let parks = metrics.worker_park_count(0) - parks;
+            assert!(parks < 100, "it woke {parks} times in an hour");
+        }
+    }
+}

@@ -91,6 +91,12 @@ impl Member {
     }
 }
 
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.cx.end();
+    }
+}
+
 /// Tells the client of a failure that is of no request of its own.
 fn refuse(cx: &Context, Failure(Refusal { code, message }): &Failure) {
     cx.write(cx.error(&ErrorFrame { reference: None, group: None, code: *code, message }));

@@ -1,5 +1,7 @@
 //! A consumer's hands.
 
+mod deferred;
+
 use crate::{
     consumer::{Failure, Identity, Joined, digest::digest, rate::TooFast},
     socket::Socket,
@@ -10,20 +12,11 @@ use channel_layer::{
     Amendment, Answer, Body, ChannelName, GroupName, LayerState, Message, MessageId, Owner, Recovered,
     Retention, Roster, Sent, Span,
 };
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use deferred::PutOff;
+use futures_util::future::FutureExt;
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
 use serde::Serialize;
-use std::{
-    cell::{Cell, RefCell},
-    fmt,
-    rc::Rc,
-};
-
-/// Work that a connection may have put off.
-const DEFERRED_MAX: usize = 64;
-
-/// A reply that is still being made; `None` when there turned out to be none.
-pub(crate) type Deferred = LocalBoxFuture<'static, Option<Bytes>>;
+use std::{fmt, rc::Rc};
 
 /// What a consumer acts with: its connection, its worker, the layer. Cheap to clone; stays on its thread.
 #[derive(Clone)]
@@ -36,16 +29,13 @@ struct Desk {
     identity: Identity,
     owner: Owner,
     groups_max: usize,
-    /// Put off since the connection's task last looked, and how many are under way.
-    deferred: RefCell<Vec<Deferred>>,
-    open: Cell<usize>,
+    put_off: PutOff,
 }
 
 impl Context {
     pub(crate) fn new(worker: Rc<Worker>, socket: Rc<Socket>, identity: Identity, groups_max: usize) -> Self {
-        let (deferred, open) = Default::default();
         let owner = Owner::from_u64(digest(&[&[&identity.id]]));
-        Self(Rc::new(Desk { worker, socket, identity, owner, groups_max, deferred, open }))
+        Self(Rc::new(Desk { worker, socket, identity, owner, groups_max, put_off: PutOff::default() }))
     }
 
     /// Who the client is.
@@ -242,46 +232,6 @@ impl Context {
     pub(crate) async fn occupancy(&self, group: &GroupName) -> Option<u64> {
         let occupancy = self.0.worker.presence.as_ref()?.occupancy(group).await;
         Some(occupancy as u64)
-    }
-
-    /// Lets `work` go on while the client's next requests are handled; the frame that it makes is its reply. For an
-    /// ack behind a slow layer, above all. While 16 are under way the client is not read.
-    ///
-    /// # Errors
-    ///
-    /// `overloaded` when 64 are under way.
-    pub fn defer(&self, work: impl Future<Output = Option<Bytes>> + 'static) -> Result<(), Failure> {
-        if self.0.open.get() >= DEFERRED_MAX {
-            return Err(Refusal::new(ErrorCode::Overloaded, "too much is under way").into());
-        }
-        let mut work = work.boxed_local();
-        // Without a backend most answers are there at once, and need not be kept for later.
-        match (&mut work).now_or_never() {
-            Some(frame) => {
-                if let Some(frame) = frame {
-                    self.write(frame);
-                }
-            }
-            None => {
-                self.0.open.set(self.0.open.get() + 1);
-                self.0.deferred.borrow_mut().push(work);
-            }
-        }
-        Ok(())
-    }
-
-    /// What was put off since this was last asked.
-    pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
-        self.0.deferred.take()
-    }
-
-    /// How much is under way.
-    pub(crate) fn open(&self) -> usize {
-        self.0.open.get()
-    }
-
-    pub(crate) fn deferred_ended(&self) {
-        self.0.open.set(self.0.open.get() - 1);
     }
 }
 

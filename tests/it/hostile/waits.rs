@@ -1,5 +1,6 @@
 //! Clients that make the hub wait: each kind of silence has its end, and what waits with it goes with it.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -171,5 +172,37 @@ async fn of_many_requests_sixteen_are_open_and_the_others_wait_unread() {
     })
     .await;
     drop(Client::connect(hub.address()).await);
+    hub.end().await;
+}
+
+#[tokio::test]
+async fn what_a_client_puts_off_as_it_says_goodbye_is_let_go() {
+    /// Puts off what never ends, and holds what a consumer may hold.
+    struct Endless(Arc<()>);
+
+    impl Consumer for Endless {
+        async fn received(&mut self, _: Request, cx: &Context) -> Outcome {
+            let (held, here) = (Arc::clone(&self.0), cx.clone());
+            cx.defer(async move {
+                pending::<()>().await;
+                drop((held, here));
+                None
+            })
+        }
+    }
+
+    let held = Arc::new(());
+    let of_each = Arc::clone(&held);
+    let hub = Hub::test().mount("endless.", move |_| Endless(Arc::clone(&of_each))).open().await;
+    let idle = Arc::strong_count(&held);
+    for _ in 0..CLIENTS {
+        let mut client = RawClient::connect(hub.address()).await;
+        client.hello().await;
+        let ask = frame(TEXT, br#"{"type":"endless.ask","ref":"1"}"#);
+        // Both are read in one turn, before the connection looks at what it has put off.
+        client.write(&[ask, frame(CLOSE, &[])].concat()).await;
+        while client.read_some(1_024).await > 0 {}
+    }
+    until("nothing is held any more", async || (Arc::strong_count(&held) == idle).then_some(())).await;
     hub.end().await;
 }

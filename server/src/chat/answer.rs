@@ -23,9 +23,10 @@ pub(super) fn refusing(
 }
 
 /// By which id an ack names the message.
+#[derive(Clone, Copy)]
 pub(super) enum Named {
-    /// By what was sent.
-    BySend,
+    /// By what was sent, which comes back as a message of this id.
+    AsSent(MessageId),
     /// By what was amended.
     As(MessageId),
 }
@@ -38,18 +39,18 @@ pub(super) fn answer(
     named: Named,
     cx: &Context,
 ) -> Outcome {
+    let (id, until) = match named {
+        Named::AsSent(id) => (id, Some(id)),
+        Named::As(id) => (id, None),
+    };
     let ack = move |sent: Sent, reference: &str, group: &str, _: &Context| {
-        let id = match named {
-            Named::BySend => sent.id,
-            Named::As(id) => id,
-        };
         let position = sent.position.map(on_wire);
         Ack { reference, group, id: id.as_u128(), position, scope: sent.scope.as_str() }.encode()
     };
     match (&mut sent).now_or_never() {
         // Without a backend it is known already, and nothing need be kept for later.
         Some(sent) => at_once(sent.map_err(Failure::from), request, group, cx, ack),
-        None => defer(request, group, async move { Ok(sent.await?) }, cx, ack),
+        None => defer(request, group, until, async move { Ok(sent.await?) }, cx, ack),
     }
 }
 
@@ -61,16 +62,18 @@ pub(super) fn answer_done(
     work: impl Future<Output = Result<Option<Position>, Failure>> + 'static,
     cx: &Context,
 ) -> Outcome {
-    defer(request, group, work, cx, move |read, reference, group, cx| {
+    defer(request, group, None, work, cx, move |read, reference, group, cx| {
         let (id, read) = (id.map(MessageId::as_u128), read.map(on_wire));
         encode(&Done { reference, group, id, read, scope: cx.layer_state().scope().as_str() })
     })
 }
 
-/// Lets `work` go on beside the client's next requests; `ack` makes a frame of what it comes to, given `ref` and group.
+/// Lets `work` go on beside the client's next requests, `until` a message comes back if it is about one; `ack` makes a frame of
+/// what it comes to, given `ref` and group.
 fn defer<T: 'static>(
     request: &Request,
     group: &GroupName,
+    until: Option<MessageId>,
     work: impl Future<Output = Result<T, Failure>> + 'static,
     cx: &Context,
     ack: impl FnOnce(T, &str, &str, &Context) -> Bytes + 'static,
@@ -80,7 +83,11 @@ fn defer<T: 'static>(
         return at_once(done, request, group, cx, ack);
     }
     let (reference, group, here) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
-    cx.defer(async move { frame(work.await, reference.as_deref(), &group, &here, ack) })
+    let reply = async move { frame(work.await, reference.as_deref(), &group, &here, ack) };
+    match until {
+        Some(id) => cx.defer_until(id, reply),
+        None => cx.defer(reply),
+    }
 }
 
 /// Answers with what has been done.

@@ -25,9 +25,10 @@ pub(super) fn send(request: &Request, limits: &Limits, cx: &Context) -> Outcome 
         let digest = digest_of(&[request.kind()], &written);
         let payload = shown(written, cx).payload();
         let message = message(&group, &asked.client_id, payload, digest, asked.since, cx)?;
+        let id = message.id;
         // Its place in the order is taken here; only the ack waits.
         let sent = cx.group_send(&group, message, Retention::Kept);
-        answer(request, &group, sent, Named::BySend, cx)
+        answer(request, &group, sent, Named::AsSent(id), cx)
     })
 }
 

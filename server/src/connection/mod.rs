@@ -179,7 +179,7 @@ impl Connection {
                 Event::Woken => {}
                 Event::Answer(frame) => {
                     if let Some(frame) = frame {
-                        self.worker.push_with_company(&self.socket, frame);
+                        self.worker.push(&self.socket, frame);
                     }
                     if let Client::Known(member) = client {
                         member.cx.deferred_ended();

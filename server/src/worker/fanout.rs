@@ -109,7 +109,7 @@ impl Worker {
     fn hand_out(&self, piece: &mut Piece, turn: &mut Turn) {
         let Some(first) = piece.messages.first() else { return };
         for posted in &piece.messages {
-            self.follow.meet(posted.id);
+            self.meet(posted.id);
         }
         self.with_room(&first.group, |room| {
             if !room.defer(piece.messages.iter().cloned().map(Delivery::Message)) {
@@ -120,6 +120,12 @@ impl Worker {
         });
         piece.messages.clear();
         piece.bytes = 0;
+    }
+
+    /// A message is handed out next: what waits for it comes first.
+    fn meet(&self, id: MessageId) {
+        self.follow.meet(id);
+        self.awaited.meet(id);
     }
 
     /// One delivery of a group by itself, in its order.
@@ -155,7 +161,7 @@ impl Room {
 
     /// One message: to those who get it, and its position to those who do not.
     pub(super) fn post_message(&mut self, worker: &Worker, posted: &Arc<Posted>) {
-        worker.follow.meet(posted.id);
+        worker.meet(posted.id);
         let settled = posted.position.map(|position| settled(&posted.group, posted.id, position));
         match &posted.body {
             Body::Event { .. } => {

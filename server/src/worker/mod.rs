@@ -3,13 +3,13 @@
 //! Whatever wakes it is an [`Event`]. Nothing here awaits a client, a consumer or Redis, so the next write is never
 //! further off than the writes before it. What is said is decided elsewhere; here, to whom and in which order.
 
+mod awaited;
 pub(crate) mod fanout;
 mod flush;
 mod follow;
 pub(crate) mod heartbeat;
 mod held;
 mod leave;
-mod linger;
 pub(crate) mod presence;
 mod repair;
 pub(crate) mod rooms;
@@ -22,12 +22,12 @@ use crate::{
     socket::{Socket, SocketId, stream::Stream, wake::Wake},
     standing,
 };
+use awaited::{Awaited, Patience};
 use bytes::Bytes;
 use channel_layer::{ChannelLayer, LayerState, Mailbox, Posted, Presence, Received, Scope};
 use flush::{Left, Turn};
 use follow::Follow;
 use leave::{GRACE, Leaving, due};
-use linger::Linger;
 use palabre_protocol::{ErrorCode, ErrorFrame, RateLimited};
 use rooms::Rooms;
 use slab::Slab;
@@ -69,8 +69,8 @@ pub(crate) struct Worker {
     /// Sockets with something to write, each once, in order of arrival: nobody waits for more than one write of
     /// everybody else.
     touched: RefCell<VecDeque<Rc<Socket>>>,
-    /// Sockets whose outbox waits for company, oldest first; some may have been written since.
-    lingering: RefCell<Vec<Rc<Socket>>>,
+    /// Replies that go out with a message.
+    awaited: Awaited,
     /// Where a socket is read of which nothing is begun.
     pub(crate) reading: RefCell<Vec<u8>>,
     /// What reads messages, while no connection is in the middle of one.
@@ -129,7 +129,7 @@ impl Worker {
             rooms: RefCell::default(),
             pieced: Cell::default(),
             touched: RefCell::default(),
-            lingering: RefCell::default(),
+            awaited: Awaited::default(),
             reading: RefCell::default(),
             spare_context: Cell::default(),
             written: Wake::default(),
@@ -198,7 +198,7 @@ impl Worker {
     /// The loop on the way of a message: takes what waits, writes for a turn, and sleeps when there is neither.
     async fn deliver_and_write(self: Rc<Self>, mut mailbox: Mailbox) -> Infallible {
         let mut is_open = true;
-        let mut linger = Linger::new();
+        let mut patience = Patience::new(Rc::clone(&self));
         loop {
             self.awake.set(false);
             let received = if self.touched.borrow().is_empty() {
@@ -206,7 +206,7 @@ impl Worker {
                     biased;
                     received = mailbox.recv(), if is_open => Some(received),
                     () = self.written.woken() => None,
-                    () = linger.over() => None,
+                    () = patience.over() => None,
                 }
             } else {
                 mailbox.try_recv()
@@ -219,7 +219,7 @@ impl Worker {
                 Some(first) => self.deliver(first, &mut mailbox, DELIVERIES_A_TURN, &mut turn),
                 None => {}
             }
-            self.look_after_lingering(&mut linger, turn.begun);
+            patience.look(turn.begun);
             if self.flush(&mut turn) == Left::Some {
                 // There is more to write: first, whoever is ready may read.
                 tokio::task::yield_now().await;

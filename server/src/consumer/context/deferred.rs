@@ -1,9 +1,10 @@
 //! Replies that are still being made while the client's next requests are handled.
 
-use crate::consumer::{Context, Failure};
+use crate::consumer::{Context, Failure, careful};
 use bytes::Bytes;
+use channel_layer::MessageId;
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use palabre_protocol::{ErrorCode, Refusal};
+use palabre_protocol::{CloseCode, ErrorCode, Refusal};
 use std::cell::{Cell, RefCell};
 
 /// Work that a connection may have put off.
@@ -37,6 +38,20 @@ impl Context {
         Ok(())
     }
 
+    /// The same for the reply to a send: what it comes to is looked for when the message comes back to this worker, so that both
+    /// are one write, and only then is it the connection's to wait for.
+    pub(crate) fn defer_until(
+        &self,
+        id: MessageId,
+        work: impl Future<Output = Option<Bytes>> + 'static,
+    ) -> Result<(), Failure> {
+        if let Some(work) = self.begin(work.boxed_local())? {
+            let cx = self.clone();
+            self.0.worker.await_message(id, Box::new(move || cx.look(work)));
+        }
+        Ok(())
+    }
+
     /// What is left of `work` once it has been looked at; it is under way then.
     fn begin(&self, mut work: Deferred) -> Result<Option<Deferred>, Failure> {
         if self.0.put_off.open.get() >= DEFERRED_MAX {
@@ -52,6 +67,25 @@ impl Context {
                 self.0.put_off.open.set(self.open() + 1);
                 Ok(Some(work))
             }
+        }
+    }
+
+    /// Looks at work that is under way; if it is not done, its connection's task waits for it.
+    fn look(&self, mut work: Deferred) {
+        match careful::caught(self.tally(), &mut work).now_or_never() {
+            None => {
+                self.keep(work);
+                self.0.socket.wake.wake();
+            }
+            Some(Ok(frame)) => {
+                frame.into_iter().for_each(|frame| self.write(frame));
+                self.deferred_ended();
+                // There may have been too much under way to read on.
+                if self.0.socket.is_unread.get() {
+                    self.0.socket.wake.wake();
+                }
+            }
+            Some(Err(careful::Panicked)) => self.close(CloseCode::Internal),
         }
     }
 

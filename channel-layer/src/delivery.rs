@@ -81,7 +81,8 @@ impl Posted {
     }
 
     /// The id under which it was sent: that of the amendment if it is one.
-    pub(crate) fn sent_as(&self) -> MessageId {
+    #[must_use]
+    pub fn sent_as(&self) -> MessageId {
         self.version.as_ref().map_or(self.id, |version| version.by)
     }
 

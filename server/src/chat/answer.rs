@@ -22,27 +22,16 @@ pub(super) fn refusing(
     Ok(())
 }
 
-/// By which id an ack names the message.
-#[derive(Clone, Copy)]
-pub(super) enum Named {
-    /// By what was sent, which comes back as a message of this id.
-    AsSent(MessageId),
-    /// By what was amended.
-    As(MessageId),
-}
-
-/// Puts off the ack, or the error, until it is known what became of a message.
+/// Puts off the ack, or the error, until it is known what became of what was sent as `sent_as`. The ack names the message `id`:
+/// that, or what it amends.
 pub(super) fn answer(
     request: &Request,
     group: &GroupName,
     mut sent: Answer<Sent>,
-    named: Named,
+    sent_as: MessageId,
+    id: MessageId,
     cx: &Context,
 ) -> Outcome {
-    let (id, until) = match named {
-        Named::AsSent(id) => (id, Some(id)),
-        Named::As(id) => (id, None),
-    };
     let ack = move |sent: Sent, reference: &str, group: &str, _: &Context| {
         let position = sent.position.map(on_wire);
         Ack { reference, group, id: id.as_u128(), position, scope: sent.scope.as_str() }.encode()
@@ -50,7 +39,9 @@ pub(super) fn answer(
     match (&mut sent).now_or_never() {
         // Without a backend it is known already, and nothing need be kept for later.
         Some(sent) => at_once(sent.map_err(Failure::from), request, group, cx, ack),
-        None => defer(request, group, until, async move { Ok(sent.await?) }, cx, ack),
+        None => {
+            cx.defer_with_message(sent_as, reply(request, group, async move { Ok(sent.await?) }, cx, ack))
+        }
     }
 }
 
@@ -62,32 +53,28 @@ pub(super) fn answer_done(
     work: impl Future<Output = Result<Option<Position>, Failure>> + 'static,
     cx: &Context,
 ) -> Outcome {
-    defer(request, group, None, work, cx, move |read, reference, group, cx| {
+    let ack = move |read: Option<Position>, reference: &str, group: &str, cx: &Context| {
         let (id, read) = (id.map(MessageId::as_u128), read.map(on_wire));
         encode(&Done { reference, group, id, read, scope: cx.layer_state().scope().as_str() })
-    })
+    };
+    let mut work = work.boxed_local();
+    match (&mut work).now_or_never() {
+        Some(done) => at_once(done, request, group, cx, ack),
+        None => cx.defer(reply(request, group, work, cx, ack)),
+    }
 }
 
-/// Lets `work` go on beside the client's next requests, `until` a message comes back if it is about one; `ack` makes a frame of
-/// what it comes to, given `ref` and group.
-fn defer<T: 'static>(
+/// The reply of `work` that goes on beside the client's next requests; `ack` makes a frame of what it comes to, given `ref` and
+/// group.
+fn reply<T: 'static>(
     request: &Request,
     group: &GroupName,
-    until: Option<MessageId>,
     work: impl Future<Output = Result<T, Failure>> + 'static,
     cx: &Context,
     ack: impl FnOnce(T, &str, &str, &Context) -> Bytes + 'static,
-) -> Outcome {
-    let mut work = work.boxed_local();
-    if let Some(done) = (&mut work).now_or_never() {
-        return at_once(done, request, group, cx, ack);
-    }
-    let (reference, group, here) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
-    let reply = async move { frame(work.await, reference.as_deref(), &group, &here, ack) };
-    match until {
-        Some(id) => cx.defer_until(id, reply),
-        None => cx.defer(reply),
-    }
+) -> impl Future<Output = Option<Bytes>> + 'static {
+    let (reference, group, cx) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
+    async move { frame(work.await, reference.as_deref(), &group, &cx, ack) }
 }
 
 /// Answers with what has been done.

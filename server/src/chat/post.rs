@@ -5,7 +5,7 @@
 
 use crate::{
     chat::{
-        answer::{Named, answer, refusing},
+        answer::{answer, refusing},
         chats::Chats,
         message::{digest_of, message, now_ms, shown, user},
         pace::Pace,
@@ -28,7 +28,7 @@ pub(super) fn send(request: &Request, limits: &Limits, cx: &Context) -> Outcome 
         let id = message.id;
         // Its place in the order is taken here; only the ack waits.
         let sent = cx.group_send(&group, message, Retention::Kept);
-        answer(request, &group, sent, Named::AsSent(id), cx)
+        answer(request, &group, sent, id, id, cx)
     })
 }
 
@@ -52,8 +52,9 @@ pub(super) fn edit(
             cx.slow_down(request.reference(), &group, &over);
             return Ok(());
         }
+        let sent_as = message.id;
         let sent = cx.amend(&group, target, message, Amendment::Replace);
-        answer(request, &group, sent, Named::As(target), cx)
+        answer(request, &group, sent, sent_as, target, cx)
     })
 }
 
@@ -74,11 +75,12 @@ pub(super) fn delete(
             cx.slow_down(request.reference(), &group, &over);
             return Ok(());
         }
+        let sent_as = message.id;
         let sent = cx.amend(&group, target, message, Amendment::Delete);
         let sent = match chats {
             Some(chats) => chats.forgetting(&group, target, sent),
             None => sent,
         };
-        answer(request, &group, sent, Named::As(target), cx)
+        answer(request, &group, sent, sent_as, target, cx)
     })
 }

@@ -1,4 +1,4 @@
-//! The task that owns a socket's reading side, and alone runs application code for it.
+//! The task that owns a socket's reading side, and runs application code for it.
 //!
 //! One request is handled after the other; what a handler defers goes on beside them. Reading has a budget a turn, so
 //! that a flood costs its own worker's other sockets no more than a turn; and it waits while the client's outbox is
@@ -151,7 +151,9 @@ impl Connection {
             if let Client::Known(member) = client {
                 open = member.cx.open();
                 if open > 0 {
-                    deferred.extend(member.cx.take_deferred());
+                    // Where the client has to wait for it, nothing waits for a message first.
+                    let is_full = open >= member.doors.limits.open_requests;
+                    deferred.extend(member.cx.take_deferred(is_full));
                 }
                 if self.socket.has_events()
                     && let Err(code) = member.deliver_events(&self.socket).await

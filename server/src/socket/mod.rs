@@ -75,7 +75,7 @@ pub(crate) struct Socket {
     /// The hub has decided to end this connection.
     pub(crate) closing: Cell<Option<CloseCode>>,
     pub(crate) outbox: RefCell<Outbox>,
-    /// Wakes the connection's task: an event, an outbox that has drained, a close.
+    /// Wakes the connection's task: an event, an outbox that has drained, a reply that it has to wait for, room for a request, a close.
     pub(crate) wake: Wake,
     /// When the client was last heard.
     pub(crate) heard: Cell<Instant>,

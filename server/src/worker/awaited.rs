@@ -3,66 +3,69 @@
 //!
 //! Over a backend the answer to a send and the message reach the worker from another thread, some ten microseconds apart. An
 //! answer that was waited for by itself would wake this thread once more, and be a write of its own, which is what a delivery
-//! costs. Whose message does not come back within moments, because it was refused, is a repeat, or the backend is slow, has its
-//! answer waited for like any other.
+//! costs. Whose message does not come back soon, because it was refused, is a repeat, or the backend is slow, has its answer
+//! waited for like any other.
 
 use crate::worker::Worker;
 use channel_layer::MessageId;
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
-    fmt, future,
+    future,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A busy backend nearby takes a few milliseconds; nobody sees a refusal come so much later.
-const MOMENTS: Duration = Duration::from_millis(20);
+/// A busy backend nearby takes a few milliseconds.
+const WAIT_MAX: Duration = Duration::from_millis(10);
 
-/// Writes a reply if it is there by now, and leaves it to its connection if not.
-type Look = Box<dyn FnOnce()>;
+/// A connection that has a reply which waits for a message.
+pub(crate) trait Answering {
+    /// Queues the reply if it is there by now, and has the connection's task wait for it if not.
+    fn try_answer(&self, id: MessageId);
+}
 
-/// Replies that wait for a message.
+/// Who waits for which message.
 #[derive(Default)]
 pub(super) struct Awaited {
-    looks: RefCell<HashMap<MessageId, Look>>,
-    /// Since when, the oldest first; of some the message has come.
+    waiting: RefCell<HashMap<MessageId, Weak<dyn Answering>>>,
+    /// Since when, the oldest first; some wait no longer.
     since: RefCell<VecDeque<(Instant, MessageId)>>,
     /// The loop has a timer for the oldest.
     is_timed: Cell<bool>,
 }
 
 impl Awaited {
-    /// The message is handed out next.
+    /// The message is handed out next, or its time is over. No room may be held: what a reply is made by is not known here.
     pub(super) fn meet(&self, id: MessageId) {
-        if self.looks.borrow().is_empty() {
+        if self.waiting.borrow().is_empty() {
             return;
         }
-        let look = self.looks.borrow_mut().remove(&id);
-        if let Some(look) = look {
-            look();
+        let waiting = self.waiting.borrow_mut().remove(&id);
+        if let Some(waiting) = waiting.and_then(|waiting| waiting.upgrade()) {
+            waiting.try_answer(id);
         }
     }
 }
 
 impl Worker {
     /// Has a reply looked for when the message is handed out here, or in a while.
-    pub(crate) fn await_message(&self, id: MessageId, look: Look) {
-        // Of a message and its repeat the later goes with it.
-        let earlier = self.awaited.looks.borrow_mut().insert(id, look);
-        if let Some(look) = earlier {
-            look();
-        }
+    pub(crate) fn await_message(&self, id: MessageId, who: Weak<dyn Answering>) {
+        let earlier = self.awaited.waiting.borrow_mut().insert(id, who);
         self.awaited.since.borrow_mut().push_back((Instant::now(), id));
         if !self.awaited.is_timed.get() && !self.awake.replace(true) {
             self.written.wake();
         }
+        // Of a message and its repeat the later goes with it.
+        if let Some(earlier) = earlier.and_then(|earlier| earlier.upgrade()) {
+            earlier.try_answer(id);
+        }
     }
 }
 
-/// How long replies wait, as the loop that delivers knows it. With it end those that do: each holds its worker.
+/// How long replies wait, as the loop that delivers knows it.
 pub(super) struct Patience {
     worker: Rc<Worker>,
     timer: Pin<Box<Sleep>>,
@@ -70,7 +73,7 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(worker: Rc<Worker>) -> Self {
-        Self { worker, timer: Box::pin(sleep(MOMENTS)) }
+        Self { worker, timer: Box::pin(sleep(WAIT_MAX)) }
     }
 
     /// Waits until the oldest has waited for long enough; for ever while there is none. Cancel safe.
@@ -84,34 +87,21 @@ impl Patience {
 
     /// Looks for replies whose time is over, and sets the timer for the next.
     pub(super) fn look(&mut self, now: Instant) {
-        let Awaited { looks, since, is_timed } = &self.worker.awaited;
+        let Awaited { waiting, since, is_timed } = &self.worker.awaited;
         if is_timed.get() && now < self.timer.deadline() {
             return;
         }
-        let next_due = || since.borrow_mut().pop_front_if(|(at, _)| *at + MOMENTS <= now);
+        let next_due = || since.borrow_mut().pop_front_if(|(at, _)| *at + WAIT_MAX <= now);
         while let Some((_, id)) = next_due() {
-            let look = looks.borrow_mut().remove(&id);
-            if let Some(look) = look {
-                look();
-            }
+            self.worker.awaited.meet(id);
         }
-        let next = since.borrow().front().map(|(at, _)| *at + MOMENTS);
+        let next = since.borrow().front().map(|(at, _)| *at + WAIT_MAX);
         is_timed.set(next.is_some());
-        if let Some(next) = next {
-            self.timer.as_mut().reset(next);
+        match next {
+            Some(next) => self.timer.as_mut().reset(next),
+            // What grew in a burst is given back.
+            None => drop((since.take(), waiting.take())),
         }
-    }
-}
-
-impl Drop for Patience {
-    fn drop(&mut self) {
-        drop(self.worker.awaited.looks.take());
-    }
-}
-
-impl fmt::Debug for Awaited {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Awaited").finish_non_exhaustive()
     }
 }
 
@@ -126,7 +116,7 @@ mod tests {
     use channel_layer::Message;
     use futures_util::FutureExt;
     use palabre_protocol::{CloseCode, frame::text};
-    use std::{future::poll_fn, io::ErrorKind, mem, task::Poll};
+    use std::io::ErrorKind;
     use tokio::{io::AsyncReadExt, net::TcpStream, sync::oneshot, task::LocalSet};
 
     const ACK: &[u8] = br#"{"type":"ack"}"#;
@@ -147,7 +137,7 @@ mod tests {
             answered.await.ok()?;
             Some(text(ACK))
         };
-        cx.defer_until(message, work).unwrap();
+        cx.defer_with_message(message, work).unwrap();
         answer
     }
 
@@ -200,10 +190,10 @@ mod tests {
         let cx = context(&scene, &socket);
         let _repeated = put_off(&cx, id(1));
         let _repeat = put_off(&cx, id(1));
-        assert_eq!(cx.take_deferred().len(), 1);
+        assert_eq!(cx.take_deferred(false).len(), 1);
         send(&scene, id(1)).await;
         scene.deliver_all();
-        assert_eq!((cx.take_deferred().len(), cx.open()), (1, 2));
+        assert_eq!((cx.take_deferred(false).len(), cx.open()), (1, 2));
         // Who had too much under way is read again.
         put_off(&cx, id(2)).send(()).unwrap();
         socket.stop_reading();
@@ -211,12 +201,40 @@ mod tests {
         send(&scene, id(2)).await;
         scene.deliver_all();
         assert!(socket.wake.woken().now_or_never().is_some());
-        // What nobody will wait for is let go.
-        let ended = put_off(&cx, id(3));
+        // One whose client has to wait for it waits for nothing else.
+        let _pending = put_off(&cx, id(3));
+        assert_eq!((cx.take_deferred(false).len(), cx.take_deferred(true).len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn as_many_acks_as_are_there_go_out_in_one_turn() {
+        const ACKS: u128 = 200;
+        let story = async {
+            let mut scene = Scene::new();
+            let (socket, _client) = scene.socket().await;
+            scene.join(&socket).await;
+            let connections: Vec<_> = (0..ACKS / 50).map(|_| context(&scene, &socket)).collect();
+            for n in 0..ACKS {
+                put_off(&connections[(n / 50) as usize], id(n)).send(()).unwrap();
+                send(&scene, id(n)).await;
+            }
+            // In a task, as the loop is: the runtime allows each so much at a time.
+            let tasks = scene.worker.tasks.clone();
+            tasks.spawn_local(async move { scene.deliver_all() }).await.unwrap();
+            assert_eq!(connections.iter().map(Context::open).sum::<usize>(), 0);
+        };
+        LocalSet::new().run_until(story).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_waits_for_when_it_ends_is_let_go() {
+        let scene = Scene::new();
+        let (socket, _client) = scene.socket().await;
+        let cx = context(&scene, &socket);
+        let answer = put_off(&cx, id(1));
         cx.end();
-        send(&scene, id(3)).await;
-        scene.deliver_all();
-        assert!(ended.is_closed());
+        assert!(answer.is_closed());
+        assert!(put_off(&cx, id(2)).is_closed());
     }
 
     #[tokio::test]
@@ -225,25 +243,10 @@ mod tests {
         let (socket, mut client) = scene.socket().await;
         scene.join(&socket).await;
         let cx = context(&scene, &socket);
-        let mut is_seen = false;
-        let work = poll_fn(move |_| {
-            assert!(!mem::replace(&mut is_seen, true), "on purpose");
-            Poll::Pending
-        });
-        cx.defer_until(id(1), work).unwrap();
+        cx.defer_with_message(id(1), async { panic!("on purpose") }).unwrap();
         send(&scene, id(1)).await;
         scene.deliver_all();
         assert_eq!(socket.closing.get(), Some(CloseCode::Internal));
         assert_eq!(scene.got(&socket, &mut client).await.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn what_waits_when_the_worker_ends_is_let_go() {
-        let scene = Scene::new();
-        let (socket, _client) = scene.socket().await;
-        let cx = context(&scene, &socket);
-        let answer = put_off(&cx, id(1));
-        drop(Patience::new(Rc::clone(&scene.worker)));
-        assert!(answer.is_closed());
     }
 }

@@ -82,6 +82,7 @@ impl Worker {
                     piece.messages.push(posted);
                 } else {
                     let group = posted.group.clone();
+                    self.awaited.meet(posted.sent_as());
                     self.post_one(&group, &Delivery::Message(posted));
                 }
             }
@@ -109,7 +110,8 @@ impl Worker {
     fn hand_out(&self, piece: &mut Piece, turn: &mut Turn) {
         let Some(first) = piece.messages.first() else { return };
         for posted in &piece.messages {
-            self.meet(posted.id);
+            self.follow.meet(posted.id);
+            self.awaited.meet(posted.sent_as());
         }
         self.with_room(&first.group, |room| {
             if !room.defer(piece.messages.iter().cloned().map(Delivery::Message)) {
@@ -120,12 +122,6 @@ impl Worker {
         });
         piece.messages.clear();
         piece.bytes = 0;
-    }
-
-    /// A message is handed out next: what waits for it comes first.
-    fn meet(&self, id: MessageId) {
-        self.follow.meet(id);
-        self.awaited.meet(id);
     }
 
     /// One delivery of a group by itself, in its order.
@@ -161,7 +157,7 @@ impl Room {
 
     /// One message: to those who get it, and its position to those who do not.
     pub(super) fn post_message(&mut self, worker: &Worker, posted: &Arc<Posted>) {
-        worker.meet(posted.id);
+        worker.follow.meet(posted.id);
         let settled = posted.position.map(|position| settled(&posted.group, posted.id, position));
         match &posted.body {
             Body::Event { .. } => {

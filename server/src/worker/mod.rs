@@ -3,7 +3,7 @@
 //! Whatever wakes it is an [`Event`]. Nothing here awaits a client, a consumer or Redis, so the next write is never
 //! further off than the writes before it. What is said is decided elsewhere; here, to whom and in which order.
 
-mod awaited;
+pub(crate) mod awaited;
 pub(crate) mod fanout;
 mod flush;
 mod follow;

@@ -57,11 +57,7 @@ pub(super) fn answer_done(
         let (id, read) = (id.map(MessageId::as_u128), read.map(on_wire));
         encode(&Done { reference, group, id, read, scope: cx.layer_state().scope().as_str() })
     };
-    let mut work = work.boxed_local();
-    match (&mut work).now_or_never() {
-        Some(done) => at_once(done, request, group, cx, ack),
-        None => cx.defer(reply(request, group, work, cx, ack)),
-    }
+    cx.defer(reply(request, group, work, cx, ack))
 }
 
 /// The reply of `work` that goes on beside the client's next requests; `ack` makes a frame of what it comes to, given `ref` and

@@ -1,5 +1,9 @@
 //! The two connections to Redis: made together, watched together, ended together.
 //!
+//! What goes live has one of them: publishes, subscriptions, and what these bring. So the verdicts of a batch and what of it
+//! comes back to this node are one write of Redis and one read here. Whatever else is asked has the other, so that nothing
+//! live waits behind a long history.
+//!
 //! redis-rs' own reconnection is not used: it blocks callers for seconds, gives up in silence, and never replaces a
 //! half-open connection. Instead every call has a deadline, both connections are asked for a `PONG` every second, and
 //! whatever goes wrong ends the link; whoever uses the relay connects again.
@@ -46,7 +50,8 @@ pub(crate) const INCOMING_MAX: usize = 8_192;
 #[derive(Clone)]
 pub(crate) struct Connections {
     commands: MultiplexedConnection,
-    pushes: MultiplexedConnection,
+    /// Publishes and subscriptions.
+    live: MultiplexedConnection,
     pub(crate) life: Life,
     pub(crate) node: Arc<str>,
     /// The field of a history that has this node's chain.
@@ -66,8 +71,8 @@ impl Connections {
         self.ended.cancel();
     }
 
-    pub(crate) fn pushes(&self) -> MultiplexedConnection {
-        self.pushes.clone()
+    pub(crate) fn live(&self) -> MultiplexedConnection {
+        self.live.clone()
     }
 }
 
@@ -107,12 +112,12 @@ pub(crate) async fn connect(
     let on_push =
         || on_push(keys.clone(), arrivals.clone(), Arc::clone(&dropped), Arc::clone(unread), ended.clone());
     let mut commands = open(client, on_push()).await?;
-    let mut pushes = open(client, on_push()).await?;
+    let mut live = open(client, on_push()).await?;
     let life = life(&mut commands).await?;
     let scripts = Scripts::load(&mut commands, texts).await?;
-    answer(pushes.subscribe(keys.node(node))).await?;
+    answer(live.subscribe(keys.node(node))).await?;
     let (chain, node, unread) = (format!("n:{node}").into(), node.into(), Arc::clone(unread));
-    let connections = Connections { commands, pushes, life, node, chain, scripts, unread, ended };
+    let connections = Connections { commands, live, life, node, chain, scripts, unread, ended };
     Ok(Watched { connections, arrivals, dropped })
 }
 
@@ -172,7 +177,7 @@ impl Watched {
     pub(crate) async fn watch(self, present: Arc<Mutex<Option<Connections>>>) {
         let Self { connections, arrivals, dropped } = self;
         let ended = connections.ended.clone();
-        let (mut commands, mut pushes) = (connections.commands(), connections.pushes());
+        let (mut commands, mut live) = (connections.commands(), connections.live());
         // From here on, who replaces the present connections, or drops the relay, ends these.
         drop(connections);
         let mut ticks = interval(PING_EVERY);
@@ -188,7 +193,7 @@ impl Watched {
             }
             let alive = async {
                 answer(redis::cmd("PING").query_async::<()>(&mut commands)).await?;
-                answer(redis::cmd("PING").query_async::<()>(&mut pushes)).await
+                answer(redis::cmd("PING").query_async::<()>(&mut live)).await
             };
             let alive = tokio::select! {
                 () = ended.cancelled() => continue,

@@ -1,7 +1,7 @@
 //! The relay over Redis: scripts number and keep, pub/sub passes on.
 //!
-//! A node has one connection for commands and one for subscriptions. They are made together and end together, so
-//! that "publishes work, nothing is heard" cannot last. `keys` names everything, `label` writes positions, `scripts` speaks
+//! A node has one connection for what goes live and one for whatever else it asks. They are made together and end together,
+//! so that "publishes work, nothing is heard" cannot last. `keys` names everything, `label` writes positions, `scripts` speaks
 //! for the Lua files, `history` knows what they read, `subscriber` what is pushed, `link` watches over both connections,
 //! `census` knows who else is there.
 
@@ -169,7 +169,7 @@ impl Relay for RedisRelay {
                 });
             }
             let answers: Vec<redis::RedisResult<Value>> =
-                link::answer(pipe.ignore_errors().query_async(&mut connections.commands())).await?;
+                link::answer(pipe.ignore_errors().query_async(&mut connections.live())).await?;
             let verdict = |(outgoing, answer): (&Outgoing, redis::RedisResult<Value>)| {
                 scripts::verdict(outgoing, answer.map_err(link::error)?)
             };
@@ -191,7 +191,7 @@ impl Relay for RedisRelay {
     fn subscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
         async move {
             let channels: Vec<String> = groups.iter().map(|group| self.keys.channel(group)).collect();
-            link::answer(self.connections()?.pushes().subscribe(channels)).await
+            link::answer(self.connections()?.live().subscribe(channels)).await
         }
         .boxed()
     }
@@ -199,7 +199,7 @@ impl Relay for RedisRelay {
     fn unsubscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
         async move {
             let channels: Vec<String> = groups.iter().map(|group| self.keys.channel(group)).collect();
-            link::answer(self.connections()?.pushes().unsubscribe(channels)).await
+            link::answer(self.connections()?.live().unsubscribe(channels)).await
         }
         .boxed()
     }

@@ -26,19 +26,20 @@ use crate::{
     state::{Health, LayerState},
 };
 use futures_util::FutureExt;
-use std::{future, sync::Arc, time::Duration};
+use std::{future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, Sleep, interval, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Arrivals taken in one go, before the owner looks at anything else.
 const ARRIVALS_A_TURN: usize = 256;
 
-/// A batch leaves at once when none has left for so long; otherwise what comes meanwhile keeps it company. Under load a
-/// round trip, a wake of every thread on its way and a write of Redis to every node are shared by several messages; without, nobody
-/// waits. Commands stay in their queue meanwhile, so that they wake nobody. A millisecond is the runtime's shortest timer.
+/// A batch leaves at once when none has left for so long and none is under way; otherwise what comes meanwhile keeps it company.
+/// Under load a round trip, a wake of every thread on its way and a write of Redis to every node are shared by several messages;
+/// without, nobody waits. Commands stay in their queue meanwhile, so that they wake nobody. A millisecond is the runtime's
+/// shortest timer.
 const BATCH_EVERY: Duration = Duration::from_millis(1);
 
 /// A link that held this long is not part of the trouble before it.
@@ -103,8 +104,12 @@ pub(super) struct Owner {
     was_healthy: bool,
     /// Up to when the time without the others is counted.
     away_counted: Instant,
-    /// When the next batch may leave, while one has left just now.
-    batch_at: Option<Instant>,
+    /// When a batch last left.
+    batch_left: Instant,
+    /// The batch that left last was answered too soon for the next, which waits for `batch_due`.
+    is_early: bool,
+    /// One timer for all batches: to make one is to wake this thread.
+    batch_due: Pin<Box<Sleep>>,
 }
 
 impl Owner {
@@ -136,7 +141,9 @@ impl Owner {
             ticks: 0,
             was_healthy: false,
             away_counted: Instant::now(),
-            batch_at: None,
+            batch_left: Instant::now(),
+            is_early: false,
+            batch_due: Box::pin(sleep(BATCH_EVERY)),
         }
     }
 
@@ -160,11 +167,11 @@ impl Owner {
             }
             let event = tokio::select! {
                 () = stop.cancelled(), if ends_at.is_none() => Event::Stop,
-                command = commands.recv(), if self.batch_at.is_none() && (ends_at.is_none() || !commands.is_empty()) => Event::Command(command),
+                command = commands.recv(), if self.takes_commands() && (ends_at.is_none() || !commands.is_empty()) => Event::Command(command),
                 arrived = arrival(&mut self.link) => Event::Arrived(arrived),
                 Some(done) = self.calls.next() => Event::Done(done),
                 () = at(self.retry_at) => Event::Retry,
-                () = at(self.batch_at) => Event::BatchDue,
+                () = self.batch_due.as_mut(), if self.is_early => Event::BatchDue,
                 () = at(ends_at), if !is_over => continue,
                 () = farewell.cancelled(), if is_over => continue,
                 _ = ticks.tick() => Event::Tick,
@@ -178,10 +185,7 @@ impl Owner {
                 }
                 // Nobody has the layer any more.
                 Event::Command(None) => break,
-                Event::Command(Some(first)) => {
-                    self.command(first);
-                    self.take(&mut commands);
-                }
+                Event::Command(Some(first)) => self.command(first),
                 Event::Arrived(arrived) => {
                     // What a batch came to and what it passed on come together: who sent a message is answered first, so
                     // that the answer can go with the message.
@@ -195,11 +199,11 @@ impl Owner {
                 }
                 Event::Done(done) => self.done(done),
                 Event::Retry => self.connect(),
-                Event::BatchDue => {
-                    self.batch_at = None;
-                    self.take(&mut commands);
-                }
+                Event::BatchDue => self.is_early = false,
                 Event::Tick => self.tick(),
+            }
+            if self.takes_commands() {
+                self.take(&mut commands);
             }
             self.pump();
         }
@@ -214,6 +218,12 @@ impl Owner {
     fn connect(&mut self) {
         self.retry_at = None;
         self.calls.connect(self.registry.node());
+    }
+
+    /// Whether what is asked for can be begun, or is better left to wait for a batch.
+    fn takes_commands(&self) -> bool {
+        let is_batch_under_way = self.last == Last::Batch && self.calls.is_publishing();
+        !self.is_early && !is_batch_under_way
     }
 
     /// Takes all commands that wait.
@@ -302,6 +312,12 @@ impl Owner {
             }
             Done::Opened(generation, groups, Ok(opened)) => return self.opened(generation, groups, opened),
             Done::Published(Ok(verdicts)) => {
+                // What came meanwhile is the next batch, at once if this one took its time.
+                let due = self.batch_left + BATCH_EVERY;
+                self.is_early = Instant::now() < due;
+                if self.is_early {
+                    self.batch_due.as_mut().reset(due);
+                }
                 let is_acked = |verdict: &&std::result::Result<Verdict, _>| {
                     matches!(verdict, Ok(Verdict::Placed(_) | Verdict::Known(_) | Verdict::Sent))
                 };
@@ -432,7 +448,7 @@ impl Owner {
 
     /// Starts a batch, if there is one that may leave.
     fn publish(&mut self) -> bool {
-        if self.batch_at.is_some() {
+        if self.is_early {
             return false;
         }
         let now = Instant::now();
@@ -442,7 +458,7 @@ impl Owner {
         if batch.is_empty() {
             return false;
         }
-        self.batch_at = Some(now + BATCH_EVERY);
+        self.batch_left = now;
         self.last = Last::Batch;
         self.calls.publish(batch);
         true

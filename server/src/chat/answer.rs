@@ -5,7 +5,7 @@ use crate::{
     position::on_wire,
 };
 use bytes::Bytes;
-use channel_layer::{Answer, GroupName, MessageId, Position, Sent};
+use channel_layer::{Answer, GroupName, MessageId, Mode, Position, Sent};
 use futures_util::FutureExt;
 use palabre_protocol::{Ack, Done, ErrorFrame, Refusal, Request, encode};
 
@@ -36,8 +36,10 @@ pub(super) fn answer(
         let position = sent.position.map(on_wire);
         Ack { reference, group, id: id.as_u128(), position, scope: sent.scope.as_str() }.encode()
     };
-    match (&mut sent).now_or_never() {
-        // Without a backend it is known already, and nothing need be kept for later.
+    // In process it is known already, and nothing need be kept for later. A backend never has the answer yet, and whoever looks
+    // for it has the runtime set a timer.
+    let known = if cx.layer_state().mode == Mode::Memory { (&mut sent).now_or_never() } else { None };
+    match known {
         Some(sent) => at_once(sent.map_err(Failure::from), request, group, cx, ack),
         None => {
             cx.defer_with_message(sent_as, reply(request, group, async move { Ok(sent.await?) }, cx, ack))

@@ -91,8 +91,11 @@ impl Patience {
         if is_timed.get() && now < self.timer.deadline() {
             return;
         }
-        let next_due = || since.borrow_mut().pop_front_if(|(at, _)| *at + WAIT_MAX <= now);
-        while let Some((_, id)) = next_due() {
+        // Most were met by their message long ago.
+        let is_over =
+            |(at, id): &mut (Instant, MessageId)| *at + WAIT_MAX <= now || !waiting.borrow().contains_key(id);
+        let next_over = || since.borrow_mut().pop_front_if(is_over);
+        while let Some((_, id)) = next_over() {
             self.worker.awaited.meet(id);
         }
         let next = since.borrow().front().map(|(at, _)| *at + WAIT_MAX);

@@ -11,22 +11,25 @@ local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE = 1000, 1048576, 86400, 
 local history = KEYS[1]
 
 -- The version of the form in which all this is kept.
-local FORM = '3'
+local FORM = '4'
+-- As `check.lua` has it.
+local HEAD = '>I8I8I8I8'
 -- More values than some thousands cannot be handed to one command.
 local STEP_MIN, STEP_MAX = 64, 500
 
 -- What is known of the history.
 local function all()
-  local m, fields = {}, {'v', 'e', 'o', 'life', 't', 'p', 'nodes'}
+  local m, fields = {}, {'v', 'e', 'h', 'life', 't', 'p', 'nodes'}
   for i, value in ipairs(redis.call('HMGET', history, unpack(fields))) do m[fields[i]] = value end
+  if m.h and #m.h == 32 then m.last = struct.unpack(HEAD, m.h) end
   return m
 end
 
 -- One that never was is not there, nor is one that expired, or is kept in another form.
-local function whole(m) return m.v == FORM and m.e and m.o and m.life end
+local function whole(m) return m.v == FORM and m.e and m.last and m.life end
 
 local function part(m)
-  local trimmed, head = tonumber((m.t or ''):sub(17), 16) or 0, tonumber(m.o)
+  local trimmed, head = tonumber((m.t or ''):sub(17), 16) or 0, m.last
 
   -- Up to where the position's epoch is good in this history.
   local epoch, position, base = ARGV[2]:sub(1, 16), tonumber(ARGV[2]:sub(17), 16), nil
@@ -71,7 +74,7 @@ local function part(m)
   if not found then
     which, found = 'latest', entries(head, trimmed + 1, -1, tonumber(ARGV[4]))
   end
-  return {m.e, m.o, m.p or '', which, found}
+  return {m.e, string.format('%d', m.last), m.p or '', which, found}
 end
 
 -- Opens a group for one node: a life of Redis that did not write it starts a new epoch, the node's chain of publishes
@@ -107,15 +110,16 @@ end
 if not whole(m) then
   -- Nothing of what is there can be trusted.
   redis.call('UNLINK', history)
-  m = {}
-  set({v = FORM, e = drawn, o = '0', life = life(), start = '0', b = '0'})
+  m = {last = 0}
+  set({v = FORM, e = drawn, h = struct.pack(HEAD, 0, 0, 0, 0), life = life(), start = '0'})
 elseif m.life ~= believed and m.life ~= life() then
   -- Restarted or promoted: what it acknowledged may be lost. Offsets go on. No chain is good in another epoch.
-  local past = {m.e .. ':' .. m.o .. ':' .. m.o}
+  local last = string.format('%d', m.last)
+  local past = {m.e .. ':' .. last .. ':' .. last}
   for before in (m.p or ''):gmatch('%S+') do
     if #past < PAST_MAX then past[#past + 1] = before end
   end
-  set({p = table.concat(past, ' '), e = drawn, life = life(), start = m.o})
+  set({p = table.concat(past, ' '), e = drawn, life = life(), start = last})
 end
 
 local chain = 'n:' .. node
@@ -135,7 +139,7 @@ end
 -- As long as `keep.lua` gives it, for that renews it only now and then. What nobody has written to yet is made by
 -- whoever looks, and is soon forgotten.
 local lives_s = AGE_S * 17 / 16
-if m.o == '0' then lives_s = math.min(lives_s, UNWRITTEN_S) end
+if m.last == 0 then lives_s = math.min(lives_s, UNWRITTEN_S) end
 redis.call('PEXPIRE', history, math.floor(lives_s * 1000))
 
 return {m.life, part(m)}

@@ -11,22 +11,25 @@ local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE = 1000, 1048576, 86400, 
 local history = KEYS[1]
 
 -- The version of the form in which all this is kept.
-local FORM = '3'
+local FORM = '4'
+-- As `check.lua` has it.
+local HEAD = '>I8I8I8I8'
 -- More values than some thousands cannot be handed to one command.
 local STEP_MIN, STEP_MAX = 64, 500
 
 -- What is known of the history.
 local function all()
-  local m, fields = {}, {'v', 'e', 'o', 'life', 't', 'p', 'nodes'}
+  local m, fields = {}, {'v', 'e', 'h', 'life', 't', 'p', 'nodes'}
   for i, value in ipairs(redis.call('HMGET', history, unpack(fields))) do m[fields[i]] = value end
+  if m.h and #m.h == 32 then m.last = struct.unpack(HEAD, m.h) end
   return m
 end
 
 -- One that never was is not there, nor is one that expired, or is kept in another form.
-local function whole(m) return m.v == FORM and m.e and m.o and m.life end
+local function whole(m) return m.v == FORM and m.e and m.last and m.life end
 
 local function part(m)
-  local trimmed, head = tonumber((m.t or ''):sub(17), 16) or 0, tonumber(m.o)
+  local trimmed, head = tonumber((m.t or ''):sub(17), 16) or 0, m.last
 
   -- Up to where the position's epoch is good in this history.
   local epoch, position, base = ARGV[2]:sub(1, 16), tonumber(ARGV[2]:sub(17), 16), nil
@@ -71,7 +74,7 @@ local function part(m)
   if not found then
     which, found = 'latest', entries(head, trimmed + 1, -1, tonumber(ARGV[4]))
   end
-  return {m.e, m.o, m.p or '', which, found}
+  return {m.e, string.format('%d', m.last), m.p or '', which, found}
 end
 
 -- Gives a part of a group's history as `page.lua` says, or nothing if the group has to be opened first. Changes nothing.

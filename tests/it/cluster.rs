@@ -107,7 +107,7 @@ async fn two_hundred_members_of_a_node_are_one_subscriber() {
     let mut subscribers = async || -> i64 {
         let (_, count): (String, i64) = redis::cmd("PUBSUB")
             .arg("NUMSUB")
-            .arg("palabre:{room}:3")
+            .arg("palabre:{room}:4")
             .query_async(&mut connection)
             .await
             .unwrap();

@@ -46,7 +46,7 @@ if version > 1 then
 end
 local number = string.format('%08x', version + 1)
 local changes = {
-  'a' .. target, first .. number .. what .. string.format('%016x', m[2] + 1), 'x', tonumber(of_target[3] or 0) + 1,
+  'a' .. target, first .. number .. what .. string.format('%016x', last + 1), 'x', tonumber(of_target[3] or 0) + 1,
 }
 if known then
   changes[#changes + 1] = sent_as
@@ -54,6 +54,6 @@ if known then
 end
 -- The first write is one that a full Redis refuses: it does so before anything is changed, or not at all.
 call('HSET', history, replaced_at, sent_as, unpack(changes))
-m[3] = m[3] - (#entry - 42)
+bytes = bytes - (#entry - 42)
 envelope = envelope .. first .. number .. ARGV[11]
 

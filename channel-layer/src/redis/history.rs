@@ -31,7 +31,7 @@ const ENTRIES_MAX: usize = 1 << 20;
 type Entry = Vec<u8>;
 
 /// How many digits of an entry say when it was kept.
-const TIME_BYTES: usize = 10;
+pub(super) const TIME_BYTES: usize = 10;
 
 /// What is asked for, and given, oldest first.
 const AFTER: &str = "after";

@@ -1,26 +1,27 @@
 -- Numbers the message, keeps it and publishes it, once `check.lua` has let it pass: the end of publishing and amending.
 
 local time = call('TIME')
-local now, offset = tonumber(time[1]), m[2] + 1
+local now, offset = tonumber(time[1]), last + 1
 -- An entry costs about this much beside its envelope.
 local OVERHEAD = 96
-local bytes = m[3] + #envelope + OVERHEAD
+bytes = bytes + #envelope + OVERHEAD
 local label = string.format('%.16s%016x', ARGV[2], offset)
-local push = label .. envelope
+-- It is pushed as it is kept: each long string that Lua makes is hashed, byte by byte.
+local entry = time[1] .. label .. envelope
 -- Redis would print a number as a double, with 17 digits, each time that it is given one.
 local at = string.format('%d', offset)
 
 -- The first write is one that a full Redis refuses: it does so before anything is changed, or not at all.
-call('HSET', history, ARGV[1], ARGV[3], 'o', at, 'b', string.format('%d', bytes), at, time[1] .. push, id, label .. ARGV[4])
-call('PUBLISH', history .. DATABASE, push)
+local head = struct.pack(HEAD, offset, bytes, renew_at, forgotten)
+call('HSET', history, ARGV[1], ARGV[3], 'h', head, at, entry, id, label .. ARGV[4])
+call('PUBLISH', history .. DATABASE, entry)
 
 -- One by one it would cost more than the message itself.
 local STEP = 64
-if offset % STEP == 0 or bytes > BYTES_MAX * 17 / 16 or now >= tonumber(m[5] or 0) then
-  local s = call('HMGET', history, 't', 'x', 'd')
+if offset % STEP == 0 or bytes > BYTES_MAX * 17 / 16 or now >= renew_at then
+  local s = call('HMGET', history, 't', 'x')
   local trimmed, taken_out = tonumber((s[1] or ''):sub(17), 16) or 0, tonumber(s[2] or 0)
-  local forgotten = tonumber(s[3] or 0)
-  local changes = {'ttl', now + math.floor(AGE_S / 16)}
+  local changes = {}
 
   local function values(first, last)
     local offsets = {}
@@ -76,11 +77,10 @@ if offset % STEP == 0 or bytes > BYTES_MAX * 17 / 16 or now >= tonumber(m[5] or 
       end
       call('HDEL', history, unpack(fields))
     until forgotten == last
-    changes[#changes + 1] = 'd'
-    changes[#changes + 1] = forgotten
   end
 
-  call('HSET', history, 'b', bytes, unpack(changes))
+  head = struct.pack(HEAD, offset, bytes, now + math.floor(AGE_S / 16), forgotten)
+  call('HSET', history, 'h', head, unpack(changes))
   -- The history lives for the age after the last message, or a little longer: that need not be said every time.
   call('PEXPIRE', history, math.floor(AGE_S * 1062.5))
 end

@@ -24,7 +24,7 @@ impl Keys {
     /// The hash in which a group's history is kept, and the pub/sub channel of the group in database 0. The name has the version
     /// of the form: builds that keep histories in another one neither touch this one nor hear of it.
     pub(crate) fn history(&self, group: &GroupName) -> String {
-        format!("{}:{{{group}}}:3", self.prefix)
+        format!("{}:{{{group}}}:4", self.prefix)
     }
 
     /// What a group's channel has after the name of its history.
@@ -44,7 +44,7 @@ impl Keys {
 
     /// The pub/sub channel of a group.
     pub(crate) fn channel(&self, group: &GroupName) -> String {
-        format!("{}:{{{group}}}:3{}", self.prefix, self.database)
+        format!("{}:{{{group}}}:4{}", self.prefix, self.database)
     }
 
     /// The pub/sub channel of a process, whose name no other has.
@@ -60,7 +60,7 @@ impl Keys {
     /// The group of a pub/sub channel, if it is one of ours.
     pub(crate) fn group_of(&self, channel: &str) -> Option<GroupName> {
         let group = channel.strip_prefix(&*self.prefix)?.strip_prefix(":{")?;
-        group.strip_suffix(&*self.database)?.strip_suffix("}:3")?.parse().ok()
+        group.strip_suffix(&*self.database)?.strip_suffix("}:4")?.parse().ok()
     }
 }
 
@@ -73,8 +73,8 @@ mod tests {
         let keys = Keys::new("palabre", 0);
         let group: GroupName = "a.b-c_d".parse().unwrap();
         assert_eq!(keys.group_of(&keys.channel(&group)), Some(group.clone()));
-        assert_eq!(keys.history(&group), "palabre:{a.b-c_d}:3");
-        for other in ["palabre:node:1", "palabre:{a b}:3", "other:{a}:3", "palabre:{a}", "palabre:{a}:m", ""]
+        assert_eq!(keys.history(&group), "palabre:{a.b-c_d}:4");
+        for other in ["palabre:node:1", "palabre:{a b}:4", "other:{a}:4", "palabre:{a}", "palabre:{a}:m", ""]
         {
             assert_eq!(keys.group_of(other), None, "{other}");
         }

@@ -31,15 +31,16 @@ end
 if not whole(m) then
   -- Nothing of what is there can be trusted.
   redis.call('UNLINK', history)
-  m = {}
-  set({v = FORM, e = drawn, o = '0', life = life(), start = '0', b = '0'})
+  m = {last = 0}
+  set({v = FORM, e = drawn, h = struct.pack(HEAD, 0, 0, 0, 0), life = life(), start = '0'})
 elseif m.life ~= believed and m.life ~= life() then
   -- Restarted or promoted: what it acknowledged may be lost. Offsets go on. No chain is good in another epoch.
-  local past = {m.e .. ':' .. m.o .. ':' .. m.o}
+  local last = string.format('%d', m.last)
+  local past = {m.e .. ':' .. last .. ':' .. last}
   for before in (m.p or ''):gmatch('%S+') do
     if #past < PAST_MAX then past[#past + 1] = before end
   end
-  set({p = table.concat(past, ' '), e = drawn, life = life(), start = m.o})
+  set({p = table.concat(past, ' '), e = drawn, life = life(), start = last})
 end
 
 local chain = 'n:' .. node
@@ -59,7 +60,7 @@ end
 -- As long as `keep.lua` gives it, for that renews it only now and then. What nobody has written to yet is made by
 -- whoever looks, and is soon forgotten.
 local lives_s = AGE_S * 17 / 16
-if m.o == '0' then lives_s = math.min(lives_s, UNWRITTEN_S) end
+if m.last == 0 then lives_s = math.min(lives_s, UNWRITTEN_S) end
 redis.call('PEXPIRE', history, math.floor(lives_s * 1000))
 
 return {m.life, part(m)}

@@ -12,6 +12,7 @@ use crate::{
         keys::Keys,
         label,
         link::{self, Connections},
+        subscriber,
     },
     relay::{Chain, LinkError, Opened, Opening, Outgoing, Verdict},
 };
@@ -147,7 +148,7 @@ pub(crate) fn publish(
 
 /// An ephemeral message needs no script: nothing is numbered or kept.
 pub(crate) fn pass_on(keys: &Keys, outgoing: &Outgoing) -> Cmd {
-    let payload = [&label::NONE[..], &*envelope::encode(&outgoing.message)].concat();
+    let payload = [&subscriber::UNPLACED[..], &*envelope::encode(&outgoing.message)].concat();
     redis::cmd("PUBLISH").arg(keys.channel(&outgoing.group)).arg(payload).to_owned()
 }
 

@@ -1,13 +1,14 @@
-//! What Redis pushes, read: `epoch offset envelope` on a group's channel, `length address envelope` on a node's.
+//! What Redis pushes, read: `time epoch offset envelope` on a group's channel, `length address envelope` on a node's.
 //!
-//! The epoch and the offset are 16 hexadecimal digits each, written by the publishing script; an epoch of zeros says
-//! that the message is ephemeral. A row of `p` in their place says that a change of presence follows. Anybody who may publish can write here, so nothing is taken for granted.
+//! The first is an entry as the publishing script keeps it: ten digits, and 16 hexadecimal ones twice; nothing but zeros says
+//! that the message is ephemeral. A row of `p` in their place says that a change of presence follows. Anybody who may publish
+//! can write here, so nothing is taken for granted.
 
 use crate::{
     delivery::Posted,
     envelope,
     name::{ChannelName, GroupName},
-    redis::{keys::Keys, label},
+    redis::{history::TIME_BYTES, keys::Keys, label},
     relay::Incoming,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -16,6 +17,9 @@ use std::sync::Arc;
 
 /// What stands in the place of a position before a change of presence.
 pub(crate) const PRESENCE: [u8; label::BYTES] = [b'p'; label::BYTES];
+
+/// What stands before an envelope that has no place in a history.
+pub(crate) const UNPLACED: [u8; TIME_BYTES + label::BYTES] = [b'0'; TIME_BYTES + label::BYTES];
 
 /// One push of kind `message`; `None` when it is none of ours.
 pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
@@ -34,12 +38,11 @@ pub(crate) fn read(keys: &Keys, data: Vec<Value>) -> Option<Incoming> {
 }
 
 fn posted(group: GroupName, mut payload: Bytes) -> Option<Posted> {
-    if payload.len() < label::BYTES {
+    if payload.len() < UNPLACED.len() {
         return None;
     }
-    let label = payload.split_to(label::BYTES);
-    // An ephemeral message has none.
-    let position = if *label == label::NONE { None } else { Some(label::position(&label)?) };
+    let place = payload.split_to(UNPLACED.len());
+    let position = if *place == UNPLACED { None } else { Some(label::position(&place[TIME_BYTES..])?) };
     Some(envelope::decode(payload).ok()?.posted(group, position))
 }
 
@@ -75,15 +78,15 @@ mod tests {
     fn a_push_is_read_with_its_position_or_without() {
         let keys = Keys::new("p", 0);
         let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
-        let numbered = [b"00000000000000ff0000000000000010", &*envelope].concat();
-        let Some(Incoming::Posted(posted)) = read(&keys, push("p:{g}:3", &numbered)) else {
+        let numbered = [b"176000000000000000000000ff0000000000000010", &*envelope].concat();
+        let Some(Incoming::Posted(posted)) = read(&keys, push("p:{g}:4", &numbered)) else {
             panic!("not read")
         };
         let position = posted.position.unwrap();
         assert_eq!((posted.group.as_str(), position.epoch.as_u64(), position.offset), ("g", 255, 16));
-        let ephemeral = [&label::NONE[..], &*envelope].concat();
+        let ephemeral = [&UNPLACED[..], &*envelope].concat();
         assert!(matches!(
-            read(&keys, push("p:{g}:3", &ephemeral)),
+            read(&keys, push("p:{g}:4", &ephemeral)),
             Some(Incoming::Posted(posted)) if posted.position.is_none()
         ));
         let to: ChannelName = "n.0!s".parse().unwrap();
@@ -97,9 +100,9 @@ mod tests {
     fn garbage_is_none_of_ours() {
         let keys = Keys::new("p", 0);
         let envelope = envelope::encode(&Message::frame(MessageId::from_u128(1), "{}"));
-        let wrong_label = [b"zz000000000000ff0000000000000010", &*envelope].concat();
-        for payload in [&b""[..], b"x", b"\xff\xff", &label::NONE, &wrong_label, &[200, 1, 2]] {
-            assert!(read(&keys, push("p:{g}:3", payload)).is_none());
+        let wrong_label = [b"1760000000zz000000000000ff0000000000000010", &*envelope].concat();
+        for payload in [&b""[..], b"x", b"\xff\xff", &UNPLACED, &wrong_label, &[200, 1, 2]] {
+            assert!(read(&keys, push("p:{g}:4", payload)).is_none());
             assert!(read(&keys, push("p:node:n", payload)).is_none());
         }
         assert!(read(&keys, vec![Value::Nil]).is_none());

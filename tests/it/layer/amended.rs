@@ -55,9 +55,9 @@ async fn latest(layer: &dyn ChannelLayer) -> Page {
 pub(super) async fn assert_whole(beside: &mut Beside) -> u64 {
     let stored = beside.stored(&group("lobby")).await;
     let Stored { meta, entries, left, ids, newest } = &stored;
-    let (head, trimmed) = (stored.number("o"), stored.trimmed());
+    let (head, trimmed) = (stored.number("last"), stored.trimmed());
     let places: BTreeSet<u64> = entries.keys().chain(left.keys()).copied().collect();
-    assert!(places.into_iter().eq(stored.number("d") + 1..=head), "{meta:?}");
+    assert!(places.into_iter().eq(stored.number("forgotten") + 1..=head), "{meta:?}");
     assert!(entries.keys().all(|at| *at > trimmed), "{meta:?}");
     let taken_out = head - trimmed - entries.len() as u64;
     assert_eq!(stored.number("x"), taken_out, "{meta:?}");
@@ -66,7 +66,7 @@ pub(super) async fn assert_whole(beside: &mut Beside) -> u64 {
         assert_eq!(entry[10..42], label_of(*at));
     }
     let bytes: usize = entries.values().map(|entry| entry.len() - 42 + 96).sum();
-    assert_eq!(stored.number("b"), bytes as u64 + 96 * taken_out);
+    assert_eq!(stored.number("bytes"), bytes as u64 + 96 * taken_out);
     // Each place has one id, and each id one place; where the newest version is, there is an entry, or what is left of it.
     assert_eq!(ids.len(), entries.len() + left.len());
     for (at, left) in left {
@@ -133,7 +133,7 @@ async fn what_amendments_take_out_counts_as_bytes_until_it_is_trimmed() {
         for by in 0..500 {
             edit(&layer, target, 1_000 * target + by, "edited").await.unwrap();
             let meta = beside.meta(&group("lobby")).await;
-            most = most.max(meta["b"].parse::<u64>().unwrap());
+            most = most.max(meta["bytes"].parse::<u64>().unwrap());
             if by % 50 == 0 {
                 assert_whole(&mut beside).await;
             }
@@ -197,7 +197,10 @@ async fn an_amendment_is_one_command_and_dies_with_its_target() {
     let trim = r"
         local entry = redis.call('HGET', KEYS[1], '2')
         local left = entry:sub(77, 92) .. entry:sub(45, 60)
-        redis.call('HSET', KEYS[1], '2', left, 't', entry:sub(11, 42), 'x', 0, 'b', 0)";
+        local h = head()
+        h[2] = 0
+        set_head(h)
+        redis.call('HSET', KEYS[1], '2', left, 't', entry:sub(11, 42), 'x', 0)";
     beside.eval(trim, &group("lobby"), &[]).await;
     assert_whole(&mut beside).await;
     assert_eq!(edit(&layer, 1, 101, "again").await, Err(Error::NotFound));
@@ -214,7 +217,10 @@ async fn a_node_that_did_not_hear_takes_its_members_past_what_was_amended_meanwh
     let hide = r"
         local entry = redis.call('HGET', KEYS[1], '1')
         entry = entry:sub(1, 41) .. '3' .. entry:sub(43, 44) .. ARGV[1] .. entry:sub(61)
-        redis.call('HSET', KEYS[1], '2', entry:sub(45, 60), '3', entry, 'o', 3, 'x', 1)";
+        local h = head()
+        h[1] = 3
+        set_head(h)
+        redis.call('HSET', KEYS[1], '2', entry:sub(45, 60), '3', entry, 'x', 1)";
     Beside::new(&redis).await.eval(hide, &lobby, &[&3_u128.to_be_bytes()]).await;
     send(&layer, 4).await;
     let mut live = Vec::new();

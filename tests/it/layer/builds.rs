@@ -39,11 +39,13 @@ fn golden(file: &str, name: &str) -> Vec<u8> {
 /// Keeps and publishes an envelope under an id, as `keep.lua` does.
 async fn write(redis: &RedisServer, id: u128, envelope: &[u8]) {
     let script = r"
-        local offset, epoch = redis.call('HINCRBY', KEYS[1], 'o', 1), redis.call('HGET', KEYS[1], 'e')
-        local label = epoch .. string.format('%016x', offset)
-        redis.call('HSET', KEYS[1], offset, redis.call('TIME')[1] .. label .. ARGV[2], ARGV[1], label .. 'aa')
-        redis.call('HINCRBY', KEYS[1], 'b', #ARGV[2] + 96)
-        redis.call('PUBLISH', KEYS[1], label .. ARGV[2])";
+        local h = head()
+        h[1], h[2] = h[1] + 1, h[2] + #ARGV[2] + 96
+        set_head(h)
+        local label = redis.call('HGET', KEYS[1], 'e') .. string.format('%016x', h[1])
+        local entry = redis.call('TIME')[1] .. label .. ARGV[2]
+        redis.call('HSET', KEYS[1], h[1], entry, ARGV[1], label .. 'aa')
+        redis.call('PUBLISH', KEYS[1], entry)";
     let args: [&[u8]; 2] = [&id.to_be_bytes(), envelope];
     Beside::new(redis).await.eval(script, &group("lobby"), &args).await;
 }

@@ -134,7 +134,8 @@ async fn a_restart_that_loses_the_last_messages_tells_those_who_had_them() {
         assert_eq!(read(layer, lost).await, (Some(GapReason::Rebuilt), vec![1, 2, 3, 4, 5, 11]));
     }
     // A sender that stood among what was lost has seen no more than what is left: as if ids from behind that were forgotten.
-    Beside::new(&redis).await.ask::<i64>(&format!("HSET {} d 8", history(&lobby))).await;
+    let forget = "local h = head() h[4] = 8 set_head(h)";
+    Beside::new(&redis).await.eval(forget, &lobby, &[]).await;
     let late = message(12).with_floor(Some(Position { offset: 9, ..lost }));
     let refused = nodes[0].group_send(lobby.clone(), late, Retention::Kept).await;
     assert_eq!(refused, Err(Error::Undecided));
@@ -166,7 +167,7 @@ async fn a_history_that_is_lost_or_damaged_or_kept_in_another_form_begins_anew()
     let lobby = group("lobby");
     let mut beside = Beside::new(&redis).await;
     let mut mailbox = member(&writer, &lobby, 1_024).await;
-    let losses = ["DEL", "HDEL e", "HDEL o", "HSET v 2"];
+    let losses = ["DEL", "HDEL e", "HDEL h", "HSET v 2"];
     for (round, loss) in (0..).zip(losses) {
         // More than a node's own copy holds, so that the question goes to Redis.
         let mut old = None;

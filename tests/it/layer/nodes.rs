@@ -152,8 +152,15 @@ impl Beside {
         cmd.query_async(&mut self.0).await.unwrap_or_else(|error| panic!("Redis refused: {error}"))
     }
 
-    /// Runs a script on a group's history.
+    /// Runs a script on a group's history, which has `head()` and `set_head(h)` for its field `h`.
     pub(super) async fn eval(&mut self, script: &str, group: &GroupName, args: &[&[u8]]) -> Value {
+        let script = format!(
+            r"local function head() return {{struct.unpack('>I8I8I8I8', redis.call('HGET', KEYS[1], 'h'))}} end
+            local function set_head(h)
+                redis.call('HSET', KEYS[1], 'h', struct.pack('>I8I8I8I8', unpack(h, 1, 4)))
+            end
+            {script}"
+        );
         let history = history(group);
         let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"1", history.as_bytes()];
         words.extend(args);
@@ -170,6 +177,12 @@ impl Beside {
                 _ if field.len() == 17 && field[0] == b'a' => drop(stored.newest.insert(field, value)),
                 Some(offset) if value.len() > 32 => drop(stored.entries.insert(offset, value)),
                 Some(offset) => drop(stored.left.insert(offset, value)),
+                None if field == b"h" => {
+                    let numbers =
+                        value.chunks_exact(8).map(|number| u64::from_be_bytes(number.try_into().unwrap()));
+                    let names = ["last", "bytes", "renew", "forgotten"].map(str::to_owned);
+                    stored.meta.extend(names.into_iter().zip(numbers.map(|number| number.to_string())));
+                }
                 None => {
                     let text = |bytes| String::from_utf8(bytes).expect("what is known of a history is text");
                     stored.meta.insert(text(field), text(value));
@@ -214,7 +227,7 @@ impl Stored {
 
 /// The hash of a group's history.
 pub(super) fn history(group: &GroupName) -> String {
-    format!("{PREFIX}:{{{group}}}:3")
+    format!("{PREFIX}:{{{group}}}:4")
 }
 
 /// The channel on which Redis passes a group's messages on.

@@ -20,9 +20,11 @@ async fn what_a_node_did_not_hear_it_delivers_before_what_follows_and_once() {
     send(&nodes[0], &lobby, 1).await;
     // The same entry once more, under another id, and nobody is told.
     let hide = r"
-        local offset, entry = redis.call('HINCRBY', KEYS[1], 'o', 1), redis.call('HGET', KEYS[1], '1')
-        entry = entry:sub(1, 26) .. string.format('%016x', offset) .. entry:sub(43, 44) .. ARGV[1] .. entry:sub(61)
-        return redis.call('HSET', KEYS[1], offset, entry)";
+        local h, entry = head(), redis.call('HGET', KEYS[1], '1')
+        h[1] = h[1] + 1
+        set_head(h)
+        entry = entry:sub(1, 26) .. string.format('%016x', h[1]) .. entry:sub(43, 44) .. ARGV[1] .. entry:sub(61)
+        return redis.call('HSET', KEYS[1], h[1], entry)";
     let mut beside = Beside::new(&redis).await;
     for hidden in [2_u128, 3] {
         beside.eval(hide, &lobby, &[&hidden.to_be_bytes()]).await;
@@ -69,12 +71,12 @@ async fn garbage_in_the_channels_is_ignored() {
     let mut beside = Beside::new(&redis).await;
     let stored = beside.stored(&lobby).await;
     let (good, epoch) = (stored.entries[&1][42..].to_vec(), &stored.meta["e"]);
-    let label = format!("{epoch}{:016x}", 2);
+    let label = format!("1700000000{epoch}{:016x}", 2);
 
     let megabyte = vec![b'x'; 1 << 20];
     let truncated = &good[..good.len().min(19)];
     let other_version = [&[9], &good[1..]].concat();
-    let wrong_label = [&label.as_bytes()[..31], b"z", &good].concat();
+    let wrong_label = [&label.as_bytes()[..41], b"z", &good].concat();
     let far_too_long = [label.as_bytes(), &[1], &megabyte].concat();
     let mut payloads = vec![Vec::new(), b"text".to_vec(), megabyte, label.clone().into_bytes(), wrong_label];
     payloads.extend([truncated, &*other_version].map(|rest| [label.as_bytes(), rest].concat()));

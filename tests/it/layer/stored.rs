@@ -36,7 +36,7 @@ async fn a_busy_group_s_history_keeps_about_a_thousand_messages() {
     let (kept, trimmed) = (stored.entries.len() as u64, stored.trimmed());
     assert!((1_000..=1_064).contains(&kept), "{kept} are kept");
     assert_eq!(stored.meta["t"][..16], stored.meta["e"]);
-    assert_eq!(stored.number("o") - trimmed, kept);
+    assert_eq!(stored.number("last") - trimmed, kept);
     assert_whole(&mut beside).await;
 
     let recovered = layer.history(lobby.clone(), Span::After(first), 10).await.unwrap();
@@ -59,7 +59,7 @@ async fn large_messages_are_kept_up_to_a_mebibyte() {
     try_join_all(answers.collect::<Vec<_>>()).await.unwrap();
     let mut beside = Beside::new(&redis).await;
     assert_whole(&mut beside).await;
-    let bytes = beside.stored(&lobby).await.number("b");
+    let bytes = beside.stored(&lobby).await.number("bytes");
     assert!((900_000..=(1 << 20) * 17 / 16).contains(&bytes), "{bytes} bytes are kept");
 }
 

@@ -24,7 +24,7 @@ async fn a_push_from_an_epoch_or_an_offset_that_never_was_is_counted_and_stops_n
     let mut beside = Beside::new(&redis).await;
     let labels = [format!("{}{:016x}", position.epoch, 1_000_000), format!("{:016x}{:016x}", 77, 2)];
     for (number, label) in (1..).zip(&labels) {
-        let payload = [label.as_bytes(), &envelope(u128::MAX)].concat();
+        let payload = [b"1700000000", label.as_bytes(), &envelope(u128::MAX)].concat();
         beside.ask_bytes::<u64>(&[b"PUBLISH", channel(&lobby).as_bytes(), &payload]).await;
         until("what nobody sent is counted", async || {
             (layer.report().counts.malformed == number).then_some(())

@@ -53,7 +53,7 @@ pub(super) fn decode(envelope: &[u8]) -> Option<Message> {
     Some(message)
 }
 
-/// What a push on a group's channel says: its position, 16 digits each, and the envelope.
+/// What a push on a group's channel says after its time, and an entry: a position, 16 digits each, and the envelope.
 pub(super) fn label(payload: &[u8]) -> Option<(Option<Position>, &[u8])> {
     let (label, envelope) = payload.split_at_checked(32)?;
     if label == [b'0'; 32] {

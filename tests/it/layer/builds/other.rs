@@ -137,7 +137,9 @@ async fn listen(mut pushes: PubSubStream, arrivals: mpsc::Sender<Incoming>, unre
         let Some(push) = push else { return };
         let (name, payload) = (push.get_channel_name(), push.get_payload_bytes());
         let group = name.split(['{', '}']).nth(1).and_then(|group| group.parse::<GroupName>().ok());
-        let read = label(payload)
+        let read = payload
+            .get(10..)
+            .and_then(label)
             .and_then(|(position, envelope)| Some(Posted::new(group?, decode(envelope)?, position)));
         let arrival = read.map_or_else(
             || {
@@ -203,7 +205,7 @@ impl Relay for OtherBuild {
             for Outgoing { group, message, place } in batch {
                 let envelope = encode(self.build, &message);
                 let Some((epoch, chain)) = place else {
-                    let payload = [&[b'0'; 32], &*envelope].concat();
+                    let payload = [&[b'0'; 42], &*envelope].concat();
                     let publish = redis::cmd("PUBLISH").arg(channel(&group)).arg(payload).to_owned();
                     publish.query_async::<i64>(&mut commands).await.map_err(refused)?;
                     verdicts.push(Ok(Verdict::Sent));

@@ -1,4 +1,4 @@
-local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE = 1000, 1048576, 86400, 12000, ''
+local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE, HEAD = 1000, 1048576, 86400, 12000, '', '>I8I8I8I8'
 -- What opening and reading have in common: whether a history is there, and a part of it. Stands before either script.
 --
 -- KEYS  1 history
@@ -12,8 +12,6 @@ local history = KEYS[1]
 
 -- The version of the form in which all this is kept.
 local FORM = '4'
--- As `check.lua` has it.
-local HEAD = '>I8I8I8I8'
 -- More values than some thousands cannot be handed to one command.
 local STEP_MIN, STEP_MAX = 64, 500
 

@@ -1,4 +1,4 @@
-local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE = 1000, 1048576, 86400, 12000, ''
+local MESSAGES_MAX, BYTES_MAX, AGE_S, IDS_MAX, DATABASE, HEAD = 1000, 1048576, 86400, 12000, '', '>I8I8I8I8'
 -- Whether a message may be kept: what publishing and amending begin with. `keep.lua` ends both. Every command costs some two
 -- microseconds, so all that is compared comes with one, and what most messages need not know is not asked.
 --
@@ -27,9 +27,6 @@ if m[3] then
   return {'dup', m[3]:sub(1, 32)}
 end
 
--- The last offset, the bytes kept, when the time to live is to be renewed (s), and up to where ids are forgotten: as binary
--- numbers in one field, for to find each by itself and to read it as text costs a tenth of the script.
-local HEAD = '>I8I8I8I8'
 local last, bytes, renew_at, forgotten = struct.unpack(HEAD, m[2])
 if forgotten > 0 then
   -- The sender's position, taken to this history: what an epoch lost does not count as seen.

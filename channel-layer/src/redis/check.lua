@@ -26,9 +26,6 @@ if m[3] then
   return {'dup', m[3]:sub(1, 32)}
 end
 
--- The last offset, the bytes kept, when the time to live is to be renewed (s), and up to where ids are forgotten: as binary
--- numbers in one field, for to find each by itself and to read it as text costs a tenth of the script.
-local HEAD = '>I8I8I8I8'
 local last, bytes, renew_at, forgotten = struct.unpack(HEAD, m[2])
 if forgotten > 0 then
   -- The sender's position, taken to this history: what an epoch lost does not count as seen.

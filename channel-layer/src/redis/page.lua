@@ -11,8 +11,6 @@ local history = KEYS[1]
 
 -- The version of the form in which all this is kept.
 local FORM = '4'
--- As `check.lua` has it.
-local HEAD = '>I8I8I8I8'
 -- More values than some thousands cannot be handed to one command.
 local STEP_MIN, STEP_MAX = 64, 500
 

@@ -112,7 +112,7 @@ impl Hub {
                     tasks.spawn(async move {
                         let Some((tcp, early)) = upgraded(upgrade).await else { return };
                         if let Ok(tcp) = tcp.into_std() {
-                            parts.pool.take_in(Arrival::Upgraded(tcp, Box::new(handshake), early));
+                            parts.pool.take_in(Arrival::Upgraded(tcp, Arc::new(handshake), early));
                         }
                     });
                 }

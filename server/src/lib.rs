@@ -35,7 +35,7 @@ pub mod testing;
 pub use channel_layer;
 pub use palabre_protocol as protocol;
 
-pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome};
+pub use consumer::{Consumer, Context, Failure, Gate, Identity, Joined, Outcome, Runs};
 pub use drain::{DrainPlan, Drained};
 pub use hub::{Hub, HubBuilder, StartError};
 pub use layers::layer;

@@ -1,6 +1,6 @@
 //! The workers of a node: some threads, each with its own runtime, and the choice among them.
 //!
-//! A connection stays on its worker: its socket, its consumers and the fan-out to it are one thread's business. Those that
+//! A connection stays on its worker: its socket, the core's words and the fan-out to it are one thread's business. Those that
 //! arrive together are put together, as far as the load allows: people of one group often do, and a message whose
 //! members all sit on one worker wakes one thread.
 
@@ -79,7 +79,7 @@ impl Pool {
     }
 
     /// Closes every connection, each at its time within `spread`, and waits for the workers to end. Gives how many
-    /// connections were ended otherwise, since a handler held their worker. Asked again while that goes on, it waits as well.
+    /// connections were ended otherwise, since something held their worker. Asked again while that goes on, it waits as well.
     pub(crate) async fn drain(&self, spread: Duration) -> u64 {
         let workers = self.crew.leave(spread);
         for worker in &workers {

@@ -1,8 +1,10 @@
 //! The hub as a library: a third party's consumer, on two nodes; somebody else's server; consumers that misbehave.
 
 mod amended;
+mod apart;
 mod burn;
 mod ends;
+mod errands;
 
 mod log;
 mod rescue;
@@ -101,7 +103,6 @@ impl Consumer for Unruly {
             "test.panic" => panic!("as it was told"),
             "test.hang" => std::future::pending().await,
             "test.join" => Ok(cx.join(&"room".parse()?).await?),
-            "test.flood" => amended::flood(cx),
             "test.write" => amended::write(&request.body()?, cx).await,
             _ => {
                 cx.reply(&json!({"type": "test.done", "ref": request.reference()}));
@@ -119,6 +120,7 @@ fn hub_of(layer: Arc<dyn ChannelLayer>, workers: std::num::NonZeroUsize) -> Hub 
     Hub::builder(layer)
         .gate(GuestGate::new(None, Limits::default()))
         .mount("test.", |_| Unruly)
+        .mount("flood.", |_| amended::Flood)
         .mount("chat.", |_| palabre::chat::Chat::new(Limits::default()))
         .workers(workers)
         .start()

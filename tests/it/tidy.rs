@@ -25,6 +25,10 @@ const LINES_MAX: usize = 300;
 
 /// Where something is spawned that is no task on a tracker.
 const SPAWNS: &[(&str, &str)] = &[
+    (
+        "server/src/consumer/apart.rs",
+        "steps of application code, which its connection waits for as long as it has time",
+    ),
     ("server/src/pool/entrance.rs", "the workers' threads, which the end of the hub waits for"),
     ("server/src/pool/watchdog.rs", "the thread that looks at them, which ends with the pool"),
 ];

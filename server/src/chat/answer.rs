@@ -52,7 +52,7 @@ pub(super) fn answer_done(
     request: &Request,
     group: &GroupName,
     id: Option<MessageId>,
-    work: impl Future<Output = Result<Option<Position>, Failure>> + 'static,
+    work: impl Future<Output = Result<Option<Position>, Failure>> + Send + 'static,
     cx: &Context,
 ) -> Outcome {
     let ack = move |read: Option<Position>, reference: &str, group: &str, cx: &Context| {
@@ -64,13 +64,13 @@ pub(super) fn answer_done(
 
 /// The reply of `work` that goes on beside the client's next requests; `ack` makes a frame of what it comes to, given `ref` and
 /// group.
-fn reply<T: 'static>(
+fn reply<T: Send + 'static>(
     request: &Request,
     group: &GroupName,
-    work: impl Future<Output = Result<T, Failure>> + 'static,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     cx: &Context,
-    ack: impl FnOnce(T, &str, &str, &Context) -> Bytes + 'static,
-) -> impl Future<Output = Option<Bytes>> + 'static {
+    ack: impl FnOnce(T, &str, &str, &Context) -> Bytes + Send + 'static,
+) -> impl Future<Output = Option<Bytes>> + Send + 'static {
     let (reference, group, cx) = (request.reference().map(str::to_owned), group.clone(), cx.clone());
     async move { frame(work.await, reference.as_deref(), &group, &cx, ack) }
 }

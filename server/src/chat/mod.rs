@@ -16,7 +16,7 @@ mod pace;
 
 pub use chats::Chats;
 
-use crate::consumer::{Consumer, Context, Failure, Outcome};
+use crate::consumer::{Consumer, Context, Failure, Outcome, Runs};
 use channel_layer::{GroupName, Page, Posted};
 use pace::Pace;
 use palabre_protocol::{Limits, Request};
@@ -52,12 +52,15 @@ impl Chat {
 }
 
 impl Consumer for Chat {
+    /// Nothing of it computes: what takes longer than a look waits for the layer.
+    const RUNS: Runs = Runs::Inline;
+
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
         match (request.kind(), &self.chats) {
             ("chat.send", _) => post::send(&request, &self.limits, cx),
             ("chat.edit", chats) => post::edit(&request, &self.limits, chats.as_ref(), &mut self.pace, cx),
             ("chat.delete", chats) => post::delete(&request, chats.as_ref(), &mut self.pace, cx),
-            ("chat.typing", _) => self.typist.typing(&request, cx),
+            ("chat.typing", _) => self.typist.typing(&request, cx).await,
             ("chat.react", Some(chats)) => marks::react(&request, chats, cx),
             ("chat.read", Some(chats)) => marks::read(&request, chats, cx),
             _ => Err(Failure(request.unknown_type())),

@@ -22,7 +22,7 @@ pub(super) struct Typist {
 }
 
 impl Typist {
-    pub(super) fn typing(&mut self, request: &Request, cx: &Context) -> Outcome {
+    pub(super) async fn typing(&mut self, request: &Request, cx: &Context) -> Outcome {
         let asked: Typing = request.body()?;
         let group = match cx.member_of(&asked.group) {
             Ok(group) => group,
@@ -31,7 +31,7 @@ impl Typist {
                 return Ok(());
             }
         };
-        if cx.members_known(&group) <= MEMBERS_MAX && self.is_due(&group, Instant::now()) {
+        if cx.members_known(&group).await <= MEMBERS_MAX && self.is_due(&group, Instant::now()) {
             let who = cx.identity();
             let payload = ChatTyping { user: User { id: &who.id, name: &who.name } }.payload();
             let message = Message::frame(MessageId::random(), payload).except(cx.address().clone());

@@ -4,11 +4,11 @@ use crate::{
     connection::{Doors, member::Member},
     listen::handshake::Handshake,
 };
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 /// What is needed until the client has said who it is.
 pub(super) struct Newcomer {
-    pub(super) handshake: Box<Handshake>,
+    pub(super) handshake: Arc<Handshake>,
     pub(super) doors: Arc<Doors>,
 }
 
@@ -25,6 +25,14 @@ impl Client {
             Self::New(newcomer) => &newcomer.doors,
             Self::Known(member) => &member.doors,
             Self::Echo(doors) => doors,
+        }
+    }
+
+    /// Waits until a consumer asks for something, outside its handlers. Cancel safe.
+    pub(super) async fn asked(&self) {
+        match self {
+            Self::Known(member) => member.desk.asked().await,
+            Self::New(_) | Self::Echo(_) => pending().await,
         }
     }
 }

@@ -5,9 +5,9 @@ use crate::{
         member::Member,
         slots::{Given, slots},
     },
-    consumer::{Context, Failure, Joined, careful::in_time},
+    consumer::{Context, Failure, careful::in_time, desk::Desk, joined::Hold},
     position::{from_wire, on_wire},
-    worker::texts::{Keep, SLOTS_BYTES, SNAPSHOT_MAX},
+    worker::texts::{Keep, SLOTS_BYTES, SNAPSHOT_MAX, texts},
 };
 use channel_layer::{Body, GapReason, GroupName, Recovered, Span};
 use futures_util::{
@@ -15,7 +15,7 @@ use futures_util::{
     stream::{self, StreamExt},
 };
 use palabre_protocol::{CloseCode, Join, JoinGroup, Leave, Left, Outcome, Request, Snapshot, joined};
-use std::pin::pin;
+use std::{pin::pin, rc::Rc};
 
 /// Messages that a resume brings at most; who missed more reads on by `history`.
 const RESUME_MAX: usize = 1_000;
@@ -36,45 +36,45 @@ impl Member {
             Ok(parsed) => parsed,
             Err(failure) => return Ok(Err(failure)),
         };
-        let cx = self.cx.clone();
-        let read = async |asked| (asked, read(&cx, asked).await);
+        let (desk, cx) = (Rc::clone(&self.desk), self.cx.clone());
+        let read = async |asked| (asked, read(&desk, &cx, asked).await);
         let mut reads = pin!(stream::iter(&join.groups).map(read).buffered(READ_AHEAD));
         while let Some((asked, read)) = in_time(reads.next()).await? {
             // Snapshots of busy groups are long: a client that takes them in is not too slow.
-            self.cx.room().await?;
+            self.desk.room().await?;
             let admitted = match read {
                 Ok(read) => self.admit(reference, read).await?,
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = admitted {
-                self.cx.refuse(Some(reference), &asked.group, &failure);
+                self.desk.refuse(Some(reference), Some(&asked.group), &failure);
             }
         }
         Ok(Ok(()))
     }
 
     async fn admit(&mut self, reference: &str, read: Read) -> Result<Result<(), Failure>, CloseCode> {
-        let Read { group, joined: read, resumes } = read;
-        let page = read.recovered.page();
+        let Read { group, recovered, hold, resumes } = read;
+        let page = recovered.page();
         let (slots, texts) = if resumes == Resumes::Recovered {
-            let texts = read.texts(Keep::Oldest, RESUME_MAX, SLOTS_BYTES);
+            let texts = texts(page, Keep::Oldest, RESUME_MAX, SLOTS_BYTES);
             let given = Given::Messages(texts.entries(page));
-            match slots(&mut self.consumers, &group, given, &self.cx).await? {
+            match slots(&mut self.consumers, &group, given, &self.desk).await? {
                 Ok(slots) => (slots, texts),
                 Err(failure) => return Ok(Err(failure)),
             }
         } else {
-            match slots(&mut self.consumers, &group, Given::Snapshot(page), &self.cx).await? {
+            match slots(&mut self.consumers, &group, Given::Snapshot(page), &self.desk).await? {
                 Ok(slots) => {
                     let slots_bytes = slots.iter().map(|(_, slot)| slot.get().len()).sum();
-                    (slots, read.texts(Keep::Newest, SNAPSHOT_MAX, slots_bytes))
+                    (slots, texts(page, Keep::Newest, SNAPSHOT_MAX, slots_bytes))
                 }
                 Err(failure) => return Ok(Err(failure)),
             }
         };
         let (messages, slots, more) = (&*texts.texts, &*slots, texts.is_cut || page.more);
         let head = page.head;
-        read.admit_with(|| {
+        let admitted = hold.admit(|| {
             // The joiner counts: it has entered by now.
             let occupancy = self.cx.occupancy(&group).now_or_never().flatten();
             let snapshot = Snapshot { messages, more, occupancy, slots };
@@ -85,7 +85,7 @@ impl Member {
             };
             joined(reference, group.as_str(), Some(on_wire(head)), &outcome)
         });
-        Ok(Ok(()))
+        Ok(admitted)
     }
 
     pub(super) fn leave(&self, request: &Request) -> Result<(), Failure> {
@@ -95,34 +95,34 @@ impl Member {
             let left: Result<GroupName, _> = name.parse();
             match left {
                 Ok(group) => {
-                    self.cx.leave(&group);
+                    self.desk.leave(&group);
                     if let Some(reference) = request.reference() {
-                        self.cx.reply(&Left { reference, group: name });
+                        self.desk.reply(&Left { reference, group: name });
                     }
                 }
-                Err(error) => self.cx.refuse(request.reference(), name, &error.into()),
+                Err(error) => self.desk.refuse(request.reference(), Some(name), &error.into()),
             }
         }
         Ok(())
     }
 }
 
-async fn read(cx: &Context, asked: &JoinGroup) -> Result<Read, Failure> {
-    let read = read_history(cx, asked).await?;
+async fn read(desk: &Desk, cx: &Context, asked: &JoinGroup) -> Result<Read, Failure> {
+    let read = read_history(desk, asked).await?;
     // Who is there is asked for once it is heard who comes; then it is known when the snapshot is made.
     cx.occupancy(&read.group).await;
     Ok(read)
 }
 
-async fn read_history(cx: &Context, asked: &JoinGroup) -> Result<Read, Failure> {
+async fn read_history(desk: &Desk, asked: &JoinGroup) -> Result<Read, Failure> {
     let group: GroupName = asked.group.parse()?;
     let Some(since) = asked.since else {
-        let joined = cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
-        return Ok(Read { group, joined, resumes: Resumes::Never });
+        let (recovered, hold) = desk.hold(&group)?.read(Span::Latest, SNAPSHOT_MAX).await?;
+        return Ok(Read { group, recovered, hold, resumes: Resumes::Never });
     };
     let since = from_wire(since)?;
-    let joined = cx.join_since(&group, Span::After(since), RESUME_MAX).await?;
-    let resumes = match &joined.recovered {
+    let (recovered, hold) = desk.hold(&group)?.read(Span::After(since), RESUME_MAX).await?;
+    let resumes = match &recovered {
         Recovered::Gap(reason, _) => Resumes::Lost(*reason),
         Recovered::All(page)
             if page.more && !page.messages.iter().any(|posted| matches!(posted.body, Body::Frame(_))) =>
@@ -134,17 +134,18 @@ async fn read_history(cx: &Context, asked: &JoinGroup) -> Result<Read, Failure> 
     };
     if resumes == Resumes::Lost(GapReason::TooFar) {
         // What was read is the beginning of what it missed; a snapshot is the end.
-        drop(joined);
-        let joined = cx.join_since(&group, Span::Latest, SNAPSHOT_MAX).await?;
-        return Ok(Read { group, joined, resumes });
+        drop(hold);
+        let (recovered, hold) = desk.hold(&group)?.read(Span::Latest, SNAPSHOT_MAX).await?;
+        return Ok(Read { group, recovered, hold, resumes });
     }
-    Ok(Read { group, joined, resumes })
+    Ok(Read { group, recovered, hold, resumes })
 }
 
 /// What was read for one group of a join.
 struct Read {
     group: GroupName,
-    joined: Joined,
+    recovered: Recovered,
+    hold: Hold,
     resumes: Resumes,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{Connection, Newcomer, member::Member, presence},
-    consumer::{Context, careful::in_time, gate::Admission},
+    consumer::{careful::in_time, desk::Desk, gate::Admission},
     socket::Stage,
     standing,
     worker::heartbeat::PING_S,
@@ -48,7 +48,7 @@ impl Connection {
                 token: token.as_deref(),
                 session: &session,
                 node: &doors.node,
-                layer: standing::layer(&self.worker.layer_state()),
+                layer: standing::layer(&self.worker.shore.layer_state()),
                 limits: &doors.limits,
                 ping_s: PING_S,
                 features,
@@ -63,9 +63,9 @@ impl Connection {
         self.socket.stage.set(Stage::Welcomed);
         let bucket = doors.users.bucket(&identity.id, self.socket.heard.get());
         let (worker, socket) = (self.worker.clone(), self.socket.clone());
-        let cx = Context::new(worker, socket, identity, doors.limits.groups);
-        let consumers = doors.mounts.make(handshake);
-        Ok(Some(Member { cx, consumers, doors: Arc::clone(doors), bucket }))
+        let desk = Desk::new(worker, socket, identity, &doors.limits).await;
+        let (cx, consumers) = (desk.context(None), doors.mounts.seat(handshake, &desk));
+        Ok(Some(Member { desk, cx, consumers, doors: Arc::clone(doors), bucket }))
     }
 }
 

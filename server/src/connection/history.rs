@@ -23,10 +23,10 @@ impl Member {
             Ok(parsed) => parsed,
             Err(failure) => return Ok(Err(failure)),
         };
-        self.cx.room().await?;
+        self.desk.room().await?;
         match self.page(reference, &asked).await? {
-            Ok(frame) => self.cx.write(frame),
-            Err(failure) => self.cx.refuse(Some(reference), &asked.group, &failure),
+            Ok(frame) => self.desk.write(frame),
+            Err(failure) => self.desk.refuse(Some(reference), Some(&asked.group), &failure),
         }
         Ok(Ok(()))
     }
@@ -38,7 +38,7 @@ impl Member {
         };
         let texts = texts(&page, keep, limit, SLOTS_BYTES);
         let given = Given::Messages(texts.entries(&page));
-        let slots = match slots(&mut self.consumers, &group, given, &self.cx).await? {
+        let slots = match slots(&mut self.consumers, &group, given, &self.desk).await? {
             Ok(slots) => slots,
             Err(failure) => return Ok(Err(failure)),
         };

@@ -5,19 +5,25 @@ use crate::{
     consumer::{
         Context, Failure,
         careful::in_time,
+        desk::Desk,
         mounted::Mounted,
         rate::{Bucket, TooFast},
     },
     socket::Socket,
 };
 use channel_layer::{Body, Posted};
-use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Pong, Refusal, Request};
+use palabre_protocol::{CloseCode, ErrorCode, Pong, Refusal, Request};
 use serde::{Deserialize, de::IgnoredAny};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::time::Instant;
 
 /// A client that has said who it is.
 pub(super) struct Member {
+    pub(super) desk: Rc<Desk>,
+    /// For the core's own words, which run here.
     pub(super) cx: Context,
     pub(super) consumers: Mounted,
     pub(super) doors: Arc<Doors>,
@@ -53,11 +59,11 @@ impl Member {
             "presence" => return Box::pin(self.presence(&request)).await,
             "leave" => return Ok(self.leave(&request)),
             "history" => return Box::pin(self.history(&request)).await,
-            "ping" => self.cx.reply(&Pong),
+            "ping" => self.desk.reply(&Pong),
             "pong" => {}
             "hello" => return Ok(Err(Refusal::new(ErrorCode::BadRequest, "hello was said already").into())),
             kind => match self.consumers.of(kind) {
-                Some(consumer) => return consumer.received(request, &self.cx).await,
+                Some(consumer) => return consumer.received(request, &self.desk).await,
                 None => return Ok(Err(request.unknown_type().into())),
             },
         }
@@ -70,8 +76,8 @@ impl Member {
             let Some(event) = socket.next_event() else { return Ok(()) };
             let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
             let Some(consumer) = self.consumers.of(kind) else { continue };
-            if let Err(failure) = consumer.delivered(&event, &self.cx).await? {
-                refuse(&self.cx, &failure);
+            if let Err(failure) = consumer.delivered(Arc::clone(&event), &self.desk).await? {
+                self.desk.refuse(None, None, &failure);
             }
         }
     }
@@ -79,25 +85,22 @@ impl Member {
     /// Tells the consumers that the client is there.
     pub(super) async fn connected(&mut self) -> Result<(), CloseCode> {
         for (_, consumer) in self.consumers.iter_mut() {
-            if let Err(failure) = consumer.connected(&self.cx).await? {
-                refuse(&self.cx, &failure);
+            if let Err(failure) = consumer.connected(&self.desk).await? {
+                self.desk.refuse(None, None, &failure);
             }
         }
         Ok(())
     }
 
     pub(super) async fn disconnected(&mut self, code: CloseCode) {
-        self.consumers.disconnected(code, &self.cx).await;
+        // What was asked for before comes first, also where a handler has panicked since.
+        self.desk.run_errands();
+        self.consumers.disconnected(code, &self.desk).await;
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.cx.end();
+        self.desk.end();
     }
-}
-
-/// Tells the client of a failure that is of no request of its own.
-fn refuse(cx: &Context, Failure(Refusal { code, message }): &Failure) {
-    cx.write(cx.error(&ErrorFrame { reference: None, group: None, code: *code, message }));
 }

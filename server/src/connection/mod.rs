@@ -1,4 +1,4 @@
-//! The task that owns a socket's reading side, and runs application code for it.
+//! The task that owns a socket's reading side, and has application code run for it.
 //!
 //! One request is handled after the other; what a handler defers goes on beside them. Reading has a budget a turn, so
 //! that a flood costs its own worker's other sockets no more than a turn; and it waits while the client's outbox is
@@ -53,7 +53,7 @@ pub(crate) struct Doors {
 pub(crate) fn run(
     worker: Rc<Worker>,
     doors: Arc<Doors>,
-    handshake: Box<Handshake>,
+    handshake: Arc<Handshake>,
     stream: Stream,
     early: Bytes,
 ) -> Option<impl Future<Output = ()>> {
@@ -99,6 +99,7 @@ struct Connection {
 
 enum Event {
     Woken,
+    Asked,
     Readable,
     Answer(Option<Bytes>),
 }
@@ -149,14 +150,13 @@ impl Connection {
         loop {
             let mut open = 0;
             if let Client::Known(member) = client {
-                open = member.cx.open();
-                if open > 0 {
-                    // Where the client has to wait for it, nothing waits for a message first.
-                    let is_full = open >= member.doors.limits.open_requests;
-                    deferred.extend(member.cx.take_deferred(is_full));
-                }
+                member.desk.run_errands();
+                open = member.desk.open();
+                // Where the client has to wait for it, nothing waits for a message first. What runs apart may be done already.
+                let is_full = open >= member.doors.limits.open_requests;
+                deferred.extend(member.desk.take_deferred(is_full));
                 if self.socket.has_events()
-                    && let Err(code) = member.deliver_events(&self.socket).await
+                    && let Err(code) = Box::pin(member.deliver_events(&self.socket)).await
                 {
                     return End::Close(code);
                 }
@@ -175,16 +175,20 @@ impl Connection {
                 biased;
                 () = self.socket.wake.woken() => Event::Woken,
                 Some(frame) = deferred.next(), if !deferred.is_empty() => Event::Answer(frame),
+                () = client.asked() => Event::Asked,
                 () = self.readable(), if may_read => Event::Readable,
             };
             match event {
                 Event::Woken => {}
+                // Who asks for ever waits its turn.
+                Event::Asked => tokio::task::yield_now().await,
                 Event::Answer(frame) => {
+                    if let Client::Known(member) = client {
+                        // What it asked for while it was made comes before it.
+                        member.desk.run_errands();
+                    }
                     if let Some(frame) = frame {
                         self.worker.push(&self.socket, frame);
-                    }
-                    if let Client::Known(member) = client {
-                        member.cx.deferred_ended();
                     }
                 }
                 Event::Readable => {
@@ -273,7 +277,7 @@ impl Connection {
                 }
             }
             let open = match client {
-                Client::Known(member) => member.cx.open(),
+                Client::Known(member) => member.desk.open(),
                 Client::New(_) | Client::Echo(_) => 0,
             };
             let full = open >= open_max || self.socket.outbox.borrow().is_half_full();

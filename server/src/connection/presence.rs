@@ -24,7 +24,7 @@ impl Member {
         let group = match self.cx.member_of(&asked.group) {
             Ok(group) => group,
             Err(failure) => {
-                self.cx.refuse(Some(reference), &asked.group, &failure);
+                self.desk.refuse(Some(reference), Some(&asked.group), &failure);
                 return Ok(Ok(()));
             }
         };
@@ -32,7 +32,7 @@ impl Member {
         let names = roster.members.as_deref().map(names);
         let members =
             roster.members.as_deref().zip(names.as_deref()).map(|(members, names)| users(members, names));
-        self.cx.reply(&Present {
+        self.desk.reply(&Present {
             reference,
             group: group.as_str(),
             occupancy: roster.occupancy as u64,

@@ -1,10 +1,10 @@
 //! What consumers have to say beside messages of the past: each is asked in its turn, in its time.
 
-use crate::consumer::{Context, Failure, mounted::Mounted};
+use crate::consumer::{Failure, desk::Desk, mounted::Mounted};
 use channel_layer::{GroupName, Page, Posted};
 use palabre_protocol::CloseCode;
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 /// Why a client is given messages of the past.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub(super) async fn slots<'a>(
     consumers: &'a mut Mounted,
     group: &GroupName,
     given: Given<'_>,
-    cx: &Context,
+    desk: &Rc<Desk>,
 ) -> Result<Result<Vec<(&'a str, Box<RawValue>)>, Failure>, CloseCode> {
     let mut slots = Vec::new();
     if let Given::Messages([]) = given {
@@ -28,8 +28,8 @@ pub(super) async fn slots<'a>(
     }
     for (name, consumer) in consumers.iter_mut() {
         let slot = match given {
-            Given::Snapshot(page) => consumer.joining(group, page, cx).await?,
-            Given::Messages(messages) => consumer.reading(group, messages, cx).await?,
+            Given::Snapshot(page) => consumer.joining(group.clone(), page.clone(), desk).await?,
+            Given::Messages(messages) => consumer.reading(group.clone(), messages.to_vec(), desk).await?,
         };
         match slot {
             Ok(slot) => slots.extend(slot.map(|slot| (name, slot))),

@@ -1,6 +1,6 @@
 //! How application code is run: in its time, and so that a panic ends what it was about and nothing else.
 
-use crate::worker::tally::Tally;
+use crate::{consumer::apart::Lost, worker::tally::Tally};
 use futures_util::future::{FutureExt, TryFutureExt};
 use palabre_protocol::CloseCode;
 use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
@@ -22,11 +22,15 @@ pub(crate) fn caught<T>(
     code: impl Future<Output = T>,
 ) -> impl Future<Output = Result<T, Panicked>> {
     AssertUnwindSafe(code).catch_unwind().map_err(|_| {
-        // The panic itself was told by the process's hook.
-        tracing::error!(event = "consumer.panicked", "a handler panicked; its connection is closed");
-        tally.panics.add(1);
+        panicked(tally);
         Panicked
     })
+}
+
+/// Tells that a handler has panicked. The panic itself was told by the process's hook.
+pub(crate) fn panicked(tally: &Tally) {
+    tracing::error!(event = "consumer.panicked", "a handler panicked; its connection is closed");
+    tally.panics.add(1);
 }
 
 /// Application code has five seconds. Over that half a handler may have run, so the connection ends.
@@ -37,8 +41,28 @@ pub(crate) async fn in_time<T>(handler: impl Future<Output = T>) -> Result<T, Cl
         return Ok(done);
     }
     // A connection's task has no room for the timer of each handler that might.
-    Box::pin(timeout(HANDLER_MAX, handler)).await.map_err(|_| {
-        tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
-        CloseCode::Internal
-    })
+    Box::pin(timeout(HANDLER_MAX, handler)).await.map_err(|_| overran())
+}
+
+/// Tells that a handler has taken too long.
+pub(crate) fn overran() -> CloseCode {
+    tracing::warn!(event = "consumer.overran", "a handler took over 5 s; its connection is closed");
+    CloseCode::Internal
+}
+
+/// Tells why code that was to run apart has come to nothing.
+pub(crate) fn lost(tally: &Tally, lost: Lost) -> CloseCode {
+    match lost {
+        Lost::Panicked => {
+            panicked(tally);
+            CloseCode::Internal
+        }
+        Lost::Crowded => {
+            tracing::warn!(
+                event = "consumer.crowded",
+                "handlers hold all threads, and too many wait for one; a connection is closed"
+            );
+            CloseCode::Shed
+        }
+    }
 }

@@ -1,65 +1,74 @@
 //! A consumer's hands.
 
-mod deferred;
-
 use crate::{
-    consumer::{Failure, Identity, Joined, digest::digest, rate::TooFast},
-    socket::Socket,
-    worker::{Worker, fanout::is_object, tally::Tally},
+    consumer::{
+        Failure, Identity, Joined,
+        apart::Apart,
+        errands::{self, Errand, Join},
+        hands::Hands,
+        rate::TooFast,
+    },
+    worker::fanout::is_object,
 };
 use bytes::Bytes;
 use channel_layer::{
     Amendment, Answer, Body, ChannelName, GroupName, LayerState, Message, MessageId, Owner, Recovered,
     Retention, Roster, Sent, Span,
 };
-use deferred::PutOff;
-use futures_util::future::FutureExt;
+use futures_util::future::{BoxFuture, FutureExt};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
 use serde::Serialize;
-use std::{fmt, rc::Rc};
+use std::{fmt, sync::Arc};
+use tokio::sync::oneshot;
 
-/// What a consumer acts with: its connection, its worker, the layer. Cheap to clone; stays on its thread.
+/// Work that a connection may have put off.
+const DEFERRED_MAX: usize = 64;
+
+/// What a consumer acts with: its connection, the layer. Cheap to clone, and good on any thread.
+///
+/// What is done to the client (`reply`, `close`, `join`, `leave`) is done in the order in which it was asked for, by the thread that
+/// has the client's socket: when the handler next waits or ends, or soon. A message that was sent into a group goes its own way,
+/// and may reach the client before a reply that was made just before it, or after it was to leave. What one step of a handler
+/// asks for is bounded, by 4,096 things and a mebibyte of frames (or one frame): more ends the connection.
 #[derive(Clone)]
-pub struct Context(Rc<Desk>);
-
-/// What all clones of a context share.
-struct Desk {
-    worker: Rc<Worker>,
-    socket: Rc<Socket>,
-    identity: Identity,
-    owner: Owner,
-    groups_max: usize,
-    put_off: PutOff,
+pub struct Context {
+    hands: Arc<Hands>,
+    /// Where the consumer runs, if that is not its worker's thread.
+    apart: Option<Apart>,
 }
 
 impl Context {
-    pub(crate) fn new(worker: Rc<Worker>, socket: Rc<Socket>, identity: Identity, groups_max: usize) -> Self {
-        let owner = Owner::from_u64(digest(&[&[&identity.id]]));
-        Self(Rc::new(Desk { worker, socket, identity, owner, groups_max, put_off: PutOff::default() }))
+    pub(super) fn new(hands: Arc<Hands>, apart: Option<Apart>) -> Self {
+        Self { hands, apart }
+    }
+
+    /// Where the consumer runs, if that is not its worker's thread.
+    pub(super) fn apart(&self) -> Option<&Apart> {
+        self.apart.as_ref()
     }
 
     /// Who the client is.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.0.identity
+        &self.hands.identity
     }
 
     /// Whose this client's messages are: the same in every connection of the user's, and on every node.
     #[must_use]
     pub fn owner(&self) -> Owner {
-        self.0.owner
+        self.hands.owner
     }
 
     /// The address of this connection: what is sent there comes to this consumer, or to this client's screen.
     #[must_use]
     pub fn address(&self) -> &ChannelName {
-        &self.0.socket.address
+        &self.hands.address
     }
 
     /// How the layer is.
     #[must_use]
     pub fn layer_state(&self) -> LayerState {
-        self.0.worker.layer_state()
+        self.hands.shore.layer_state()
     }
 
     /// Sends a frame to this client, in order with everything else that it gets.
@@ -76,48 +85,69 @@ impl Context {
     /// Answers a request about `group` that came too soon.
     pub(crate) fn slow_down(&self, reference: Option<&str>, group: &GroupName, over: &TooFast) {
         let message = over.message();
-        let error = over.answer(reference, Some(group.as_str()), &message);
-        self.write(self.0.worker.rate_limited(&error));
+        self.hands.shore.tally.refused(ErrorCode::RateLimited);
+        self.reply(&over.answer(reference, Some(group.as_str()), &message));
     }
 
     /// The frame of an error, counted.
     pub(crate) fn error(&self, error: &ErrorFrame<'_>) -> Bytes {
-        self.0.worker.error(error)
+        self.hands.shore.tally.refused(error.code);
+        palabre_protocol::encode(error)
     }
 
     /// Sends a frame that is ready.
     pub(crate) fn write(&self, frame: Bytes) {
-        self.0.worker.push(&self.0.socket, frame);
+        self.hands.ask(Errand::Write(frame));
     }
 
-    /// What its worker counts.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.0.worker.tally
-    }
-
-    /// Waits until the client has taken so much of what was sent to it that more may be queued. Until its request is done
-    /// nothing more of it is read.
+    /// Lets `work` go on while the client's next requests are handled; the frame that it makes is its reply. For an
+    /// ack behind a slow layer, above all. While 16 are under way the client is not read.
     ///
     /// # Errors
     ///
-    /// The connection is closing.
-    pub(crate) async fn room(&self) -> Result<(), CloseCode> {
-        self.0.socket.stop_reading();
-        loop {
-            if let Some(code) = self.0.socket.closing.get() {
-                return Err(code);
-            }
-            if !self.0.socket.outbox.borrow().is_half_full() {
-                return Ok(());
-            }
-            // Whatever else this wakes for is looked at again when the request is done.
-            self.0.socket.wake.woken().await;
+    /// `overloaded` when 64 are under way.
+    pub fn defer(&self, work: impl Future<Output = Option<Bytes>> + Send + 'static) -> Result<(), Failure> {
+        let mut work = self.under_way(work)?;
+        // Without a backend most answers are there at once, and need not be kept for later.
+        match (&mut work).now_or_never() {
+            Some(frame) => frame.into_iter().for_each(|frame| self.write(frame)),
+            None => self.hands.ask(Errand::Defer(self.apart.clone(), work)),
         }
+        Ok(())
+    }
+
+    /// The same for the reply to a send that is not answered yet: it is looked for when the message is handed out here, so
+    /// that both are one write, and waited for by the connection's task when that does not happen soon. It runs on the
+    /// worker's thread.
+    pub(crate) fn defer_with_message(
+        &self,
+        id: MessageId,
+        work: impl Future<Output = Option<Bytes>> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let work = self.under_way(work)?;
+        self.hands.ask(Errand::Await(id, work));
+        Ok(())
+    }
+
+    /// Counts `work` among what is put off, until it has ended or is dropped.
+    fn under_way(
+        &self,
+        work: impl Future<Output = Option<Bytes>> + Send + 'static,
+    ) -> Result<BoxFuture<'static, Option<Bytes>>, Failure> {
+        let open = Hands::put_off(&self.hands);
+        if open.before >= DEFERRED_MAX {
+            return Err(Refusal::new(ErrorCode::Overloaded, "too much is under way").into());
+        }
+        let counted = async move {
+            let _open = open;
+            work.await
+        };
+        Ok(counted.boxed())
     }
 
     /// Ends the connection.
     pub fn close(&self, code: CloseCode) {
-        self.0.socket.close(code);
+        self.hands.ask(Errand::Close(code));
     }
 
     /// Joins a group, from here on: the client is a member when this returns.
@@ -127,27 +157,35 @@ impl Context {
     /// Those of [`Context::join_since`].
     pub async fn join(&self, group: &GroupName) -> Result<(), Failure> {
         // A history of one message is the shortest; whoever wants more asks for it.
-        self.join_since(group, Span::Latest, 1).await?.admit_silently();
-        Ok(())
+        self.ask_to_join(group, Span::Latest, 1, errands::Answer::Admitted).await
     }
 
     /// Begins to join a group, reading up to `messages_max` of `span`; the client is a member once it is admitted.
     ///
     /// # Errors
     ///
-    /// `too_many_groups`, or what the layer says.
+    /// `too_many_groups`, `closed` when the connection has ended, or what the layer says.
     pub async fn join_since(
         &self,
         group: &GroupName,
         span: Span,
         messages_max: usize,
     ) -> Result<Joined, Failure> {
-        let is_new = !self.0.socket.groups.borrow().contains(group);
-        if is_new && self.0.socket.groups.borrow().len() >= self.0.groups_max {
-            let message = format!("at most {} groups a connection", self.0.groups_max);
-            return Err(Refusal::new(ErrorCode::TooManyGroups, message).into());
-        }
-        Joined::read(&self.0.worker, &self.0.socket, group, span, messages_max).await
+        self.ask_to_join(group, span, messages_max, errands::Answer::Read).await
+    }
+
+    async fn ask_to_join<T>(
+        &self,
+        group: &GroupName,
+        span: Span,
+        messages_max: usize,
+        answer_of: impl FnOnce(oneshot::Sender<Result<T, Failure>>) -> errands::Answer,
+    ) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let answer = answer_of(answer);
+        self.hands.ask(Errand::Join(Box::new(Join { group: group.clone(), span, messages_max, answer })));
+        let closed = || Err(Refusal::new(ErrorCode::Closed, "the connection has ended").into());
+        answered.await.unwrap_or_else(|_| closed())
     }
 
     /// The group of a request, if this connection is in it.
@@ -156,8 +194,7 @@ impl Context {
     ///
     /// `bad_request` when it is no name, `not_joined`.
     pub fn member_of(&self, group: &str) -> Result<GroupName, Failure> {
-        let joined = self.0.socket.groups.borrow().iter().find(|joined| joined.as_str() == group).cloned();
-        if let Some(group) = joined {
+        if let Some(group) = self.hands.groups.named(group) {
             return Ok(group);
         }
         let group: GroupName = group.parse()?;
@@ -167,16 +204,20 @@ impl Context {
 
     /// How many members a group has, on all nodes, as far as this one knows without asking; where nobody is told who is there, the
     /// connections of this one's worker that are in it.
-    #[must_use]
-    pub fn members_known(&self, group: &GroupName) -> usize {
-        let presence = self.0.worker.presence.as_ref();
-        let known = presence.and_then(|presence| presence.occupancy(group).now_or_never());
-        known.unwrap_or_else(|| self.0.worker.members(group))
+    pub async fn members_known(&self, group: &GroupName) -> usize {
+        let presence = self.hands.shore.presence.as_ref();
+        if let Some(known) = presence.and_then(|presence| presence.occupancy(group).now_or_never()) {
+            return known;
+        }
+        let (answer, counted) = oneshot::channel();
+        self.hands.ask(Errand::Count(group.clone(), answer));
+        // A connection that has ended has nobody to tell.
+        counted.await.unwrap_or(0)
     }
 
-    /// Leaves a group.
+    /// Leaves a group, as soon as the handler waits or ends; until then [`member_of`](Self::member_of) finds it.
     pub fn leave(&self, group: &GroupName) {
-        self.0.worker.leave_room(group, &self.0.socket);
+        self.hands.ask(Errand::Leave(group.clone()));
     }
 
     /// Sends to a group; see [`ChannelLayer::group_send`](channel_layer::ChannelLayer::group_send). A frame's body is
@@ -189,8 +230,8 @@ impl Context {
     pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
         debug_check(&message);
         // It set out when its sender's request was read.
-        self.0.worker.follow.set_out(message.id, self.0.socket.heard.get());
-        self.0.worker.layer.group_send(group.clone(), message, retention)
+        self.hands.set_out(message.id);
+        self.hands.shore.layer.group_send(group.clone(), message, retention)
     }
 
     /// Edits or deletes a kept message; see [`ChannelLayer::amend`](channel_layer::ChannelLayer::amend). Into a frame's body
@@ -207,22 +248,22 @@ impl Context {
         amendment: Amendment,
     ) -> Answer<Sent> {
         debug_check(&message);
-        self.0.worker.layer.amend(group.clone(), target, message, amendment)
+        self.hands.shore.layer.amend(group.clone(), target, message, amendment)
     }
 
     /// Sends to one mailbox; see [`ChannelLayer::send`](channel_layer::ChannelLayer::send).
     pub fn send(&self, to: ChannelName, message: Message) -> Answer<()> {
-        self.0.worker.layer.send(to, message)
+        self.hands.shore.layer.send(to, message)
     }
 
     /// Reads a group's history; see [`ChannelLayer::history`](channel_layer::ChannelLayer::history).
     pub fn history(&self, group: &GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
-        self.0.worker.layer.history(group.clone(), span, messages_max)
+        self.hands.shore.layer.history(group.clone(), span, messages_max)
     }
 
     /// Who is in a group, on all nodes; see [`Presence`](channel_layer::Presence). A hub that tells nobody has none.
     pub async fn presence(&self, group: &GroupName) -> Roster {
-        match &self.0.worker.presence {
+        match &self.hands.shore.presence {
             Some(presence) => presence.roster(group).await,
             None => Roster { occupancy: 0, members: None },
         }
@@ -230,7 +271,7 @@ impl Context {
 
     /// How many are in a group, unless that is nobody's business.
     pub(crate) async fn occupancy(&self, group: &GroupName) -> Option<u64> {
-        let occupancy = self.0.worker.presence.as_ref()?.occupancy(group).await;
+        let occupancy = self.hands.shore.presence.as_ref()?.occupancy(group).await;
         Some(occupancy as u64)
     }
 }
@@ -243,24 +284,6 @@ fn debug_check(message: &Message) {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("identity", &self.0.identity).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::worker::scene::Scene;
-
-    #[tokio::test]
-    async fn who_is_waited_for_is_not_read_meanwhile() {
-        let scene = Scene::new();
-        let (socket, _client) = scene.socket().await;
-        let identity = Identity { id: "ana".into(), name: "Ana".into() };
-        let cx = Context::new(Rc::clone(&scene.worker), Rc::clone(&socket), identity, 1);
-        socket.begun.set(Some(tokio::time::Instant::now()));
-        cx.write(vec![b'x'; 600 << 10].into());
-        assert!(cx.room().now_or_never().is_none());
-        assert!(socket.is_unread.get() && socket.begun.get().is_none());
+        f.debug_struct("Context").field("identity", self.identity()).finish_non_exhaustive()
     }
 }

@@ -30,6 +30,9 @@ impl std::fmt::Debug for Admission {
 }
 
 /// Turns a `hello` into somebody, and every request of theirs into yes or no.
+///
+/// It is asked on the worker's thread: it may wait for five seconds, and has to leave what takes the processor longer than a moment, as
+/// the hash of a password does, to `tokio::task::spawn_blocking`.
 pub trait Gate: Send + Sync + 'static {
     /// Says who the client is. A refusal answers the `hello`; the client may say another.
     fn identify<'a>(

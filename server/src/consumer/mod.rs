@@ -1,16 +1,22 @@
 //! What an application does behind one connection: a few moments, and a [`Context`] to act with.
 //!
-//! It lives on one thread with its socket: no lock, an `Rc` is fine. It may await what it likes for five seconds; only
-//! its own client waits. Frames for everybody do not come by here: send an [`Event`](channel_layer::Body::Event) for
+//! It may await what it likes, or compute, for five seconds; only its own client waits, for it [runs](Runs) apart from the
+//! threads that have the sockets. Frames for everybody do not come by here: send an [`Event`](channel_layer::Body::Event) for
 //! what a consumer must see.
 
+pub(crate) mod apart;
 pub(crate) mod careful;
 mod context;
+pub(crate) mod desk;
 pub(crate) mod digest;
+mod errands;
 pub mod gate;
-mod joined;
+mod hands;
+pub(crate) mod joined;
 pub(crate) mod mounted;
 pub(crate) mod rate;
+mod seat;
+mod seated;
 
 pub use context::Context;
 pub use gate::{Gate, Identity};
@@ -19,7 +25,7 @@ pub use joined::Joined;
 use channel_layer::{GroupName, Page, Posted};
 use palabre_protocol::{CloseCode, ErrorCode, Refusal, Request};
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 /// What handling something comes to. A [`Refusal`] is an error reply with the request's `ref`; the socket lives.
 pub type Outcome = Result<(), Failure>;
@@ -58,56 +64,67 @@ impl From<channel_layer::NameError> for Failure {
     }
 }
 
+/// Where a consumer's handlers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// On threads of the application's, each of which one handler has for as long as it computes. Getting there and back costs a
+    /// request the wake of a thread each way.
+    Apart,
+    /// On the worker's thread, which writes to the sockets: the shortest way, for handlers of which every step is short. One that
+    /// computes holds up all connections of that worker.
+    Inline,
+}
+
 /// An application's handler, one for each connection and mount.
 ///
-/// All but `received` have defaults that do nothing. A handler that panics, or takes over five seconds, ends its own
-/// connection with 1011 and no other.
-#[expect(
-    async_fn_in_trait,
-    reason = "a consumer stays on its socket's thread, so its futures need not be Send"
-)]
-pub trait Consumer: 'static {
+/// All but `received` have defaults that do nothing, and an `async fn` is one of them. A handler that panics, or takes over five
+/// seconds, whether it waits or computes, ends its own connection with 1011 and no other.
+pub trait Consumer: Send + 'static {
+    /// Where its handlers run; unless it says otherwise, where they harm nobody whatever they do.
+    const RUNS: Runs = Runs::Apart;
+
     /// The client has said who it is; nothing of it was handled yet.
-    async fn connected(&mut self, cx: &Context) -> Outcome {
+    fn connected(&mut self, cx: &Context) -> impl Future<Output = Outcome> + Send {
         let _ = cx;
-        Ok(())
+        ready(Ok(()))
     }
 
     /// A request whose type begins with this consumer's prefix. Those behind it wait.
-    async fn received(&mut self, request: Request, cx: &Context) -> Outcome;
+    fn received(&mut self, request: Request, cx: &Context) -> impl Future<Output = Outcome> + Send;
 
     /// An event of a group that the connection is in, or to its own address, whose kind begins with the prefix.
-    async fn delivered(&mut self, event: &Posted, cx: &Context) -> Outcome {
+    fn delivered(&mut self, event: &Posted, cx: &Context) -> impl Future<Output = Outcome> + Send {
         let _ = (event, cx);
-        Ok(())
+        ready(Ok(()))
     }
 
     /// The connection has ended; said once to every consumer that was told of it, unless it panicked itself.
-    async fn disconnected(&mut self, why: CloseCode, cx: &Context) {
+    fn disconnected(&mut self, why: CloseCode, cx: &Context) -> impl Future<Output = ()> + Send {
         let _ = (why, cx);
+        ready(())
     }
 
     /// This consumer's slot in the snapshot of somebody who joins `group` and is given `page` of its history, named by its
     /// prefix.
-    async fn joining(
+    fn joining(
         &mut self,
         group: &GroupName,
         page: &Page,
         cx: &Context,
-    ) -> Result<Option<Box<RawValue>>, Failure> {
+    ) -> impl Future<Output = Result<Option<Box<RawValue>>, Failure>> + Send {
         let _ = (group, page, cx);
-        Ok(None)
+        ready(Ok(None))
     }
 
     /// What this consumer has to say beside messages of the past that the client is given otherwise, at most 64 KiB: it missed them,
     /// or asked for a page of the history. Named as in a snapshot.
-    async fn reading(
+    fn reading(
         &mut self,
         group: &GroupName,
         messages: &[Arc<Posted>],
         cx: &Context,
-    ) -> Result<Option<Box<RawValue>>, Failure> {
+    ) -> impl Future<Output = Result<Option<Box<RawValue>>, Failure>> + Send {
         let _ = (group, messages, cx);
-        Ok(None)
+        ready(Ok(None))
     }
 }

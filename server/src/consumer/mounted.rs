@@ -2,56 +2,59 @@
 
 use crate::{
     consumer::{
-        Consumer, Context, Failure, Outcome,
-        careful::{caught, in_time},
+        Consumer, Context, Failure, Outcome, Runs,
+        apart::Threads,
+        desk::Desk,
+        seat::{Factory, Unmade},
+        seated::Seated,
     },
     listen::handshake::Handshake,
 };
 use channel_layer::{GroupName, Page, Posted};
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::{BoxFuture, FutureExt};
 use palabre_protocol::{CloseCode, RESERVED, Request};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
-use std::{fmt, sync::Arc};
+use std::{fmt, io, mem, rc::Rc, sync::Arc};
 
 /// [`Consumer`] as an object. Every consumer is one; nobody else writes it.
-pub(crate) trait AnyConsumer {
-    fn connected<'a>(&'a mut self, cx: &'a Context) -> LocalBoxFuture<'a, Outcome>;
-    fn received<'a>(&'a mut self, request: Request, cx: &'a Context) -> LocalBoxFuture<'a, Outcome>;
-    fn delivered<'a>(&'a mut self, event: &'a Posted, cx: &'a Context) -> LocalBoxFuture<'a, Outcome>;
-    fn disconnected<'a>(&'a mut self, why: CloseCode, cx: &'a Context) -> LocalBoxFuture<'a, ()>;
+pub(crate) trait AnyConsumer: Send {
+    fn connected<'a>(&'a mut self, cx: &'a Context) -> BoxFuture<'a, Outcome>;
+    fn received<'a>(&'a mut self, request: Request, cx: &'a Context) -> BoxFuture<'a, Outcome>;
+    fn delivered<'a>(&'a mut self, event: &'a Posted, cx: &'a Context) -> BoxFuture<'a, Outcome>;
+    fn disconnected<'a>(&'a mut self, why: CloseCode, cx: &'a Context) -> BoxFuture<'a, ()>;
     fn joining<'a>(
         &'a mut self,
         group: &'a GroupName,
         page: &'a Page,
         cx: &'a Context,
-    ) -> LocalBoxFuture<'a, Slot>;
+    ) -> BoxFuture<'a, Slot>;
     fn reading<'a>(
         &'a mut self,
         group: &'a GroupName,
         messages: &'a [Arc<Posted>],
         cx: &'a Context,
-    ) -> LocalBoxFuture<'a, Slot>;
+    ) -> BoxFuture<'a, Slot>;
 }
 
 /// What a consumer has to say beside some messages.
-type Slot = Result<Option<Box<RawValue>>, Failure>;
+pub(super) type Slot = Result<Option<Box<RawValue>>, Failure>;
 
 impl<C: Consumer> AnyConsumer for C {
-    fn connected<'a>(&'a mut self, cx: &'a Context) -> LocalBoxFuture<'a, Outcome> {
-        Consumer::connected(self, cx).boxed_local()
+    fn connected<'a>(&'a mut self, cx: &'a Context) -> BoxFuture<'a, Outcome> {
+        Consumer::connected(self, cx).boxed()
     }
 
-    fn received<'a>(&'a mut self, request: Request, cx: &'a Context) -> LocalBoxFuture<'a, Outcome> {
-        Consumer::received(self, request, cx).boxed_local()
+    fn received<'a>(&'a mut self, request: Request, cx: &'a Context) -> BoxFuture<'a, Outcome> {
+        Consumer::received(self, request, cx).boxed()
     }
 
-    fn delivered<'a>(&'a mut self, event: &'a Posted, cx: &'a Context) -> LocalBoxFuture<'a, Outcome> {
-        Consumer::delivered(self, event, cx).boxed_local()
+    fn delivered<'a>(&'a mut self, event: &'a Posted, cx: &'a Context) -> BoxFuture<'a, Outcome> {
+        Consumer::delivered(self, event, cx).boxed()
     }
 
-    fn disconnected<'a>(&'a mut self, why: CloseCode, cx: &'a Context) -> LocalBoxFuture<'a, ()> {
-        Consumer::disconnected(self, why, cx).boxed_local()
+    fn disconnected<'a>(&'a mut self, why: CloseCode, cx: &'a Context) -> BoxFuture<'a, ()> {
+        Consumer::disconnected(self, why, cx).boxed()
     }
 
     fn joining<'a>(
@@ -59,8 +62,8 @@ impl<C: Consumer> AnyConsumer for C {
         group: &'a GroupName,
         page: &'a Page,
         cx: &'a Context,
-    ) -> LocalBoxFuture<'a, Slot> {
-        Consumer::joining(self, group, page, cx).boxed_local()
+    ) -> BoxFuture<'a, Slot> {
+        Consumer::joining(self, group, page, cx).boxed()
     }
 
     fn reading<'a>(
@@ -68,17 +71,23 @@ impl<C: Consumer> AnyConsumer for C {
         group: &'a GroupName,
         messages: &'a [Arc<Posted>],
         cx: &'a Context,
-    ) -> LocalBoxFuture<'a, Slot> {
-        Consumer::reading(self, group, messages, cx).boxed_local()
+    ) -> BoxFuture<'a, Slot> {
+        Consumer::reading(self, group, messages, cx).boxed()
     }
 }
-
-type Factory = Box<dyn Fn(&Handshake) -> Box<dyn AnyConsumer> + Send + Sync>;
 
 /// What a hub is made of: each prefix with the maker of its consumer, longest prefix first.
 #[derive(Default)]
 pub(crate) struct Mounts {
-    mounts: Vec<(Arc<str>, Factory)>,
+    mounts: Vec<Mount>,
+    /// Where those run that run apart, from the start of the hub.
+    threads: Option<Threads>,
+}
+
+struct Mount {
+    prefix: Arc<str>,
+    runs: Runs,
+    make: Arc<Factory>,
 }
 
 impl Mounts {
@@ -87,39 +96,50 @@ impl Mounts {
         prefix: &str,
         make: impl Fn(&Handshake) -> C + Send + Sync + 'static,
     ) {
-        self.mounts.push((prefix.into(), Box::new(move |handshake| Box::new(make(handshake)))));
-        self.mounts.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        let make = Arc::new(move |handshake: &Handshake| Box::new(make(handshake)) as Box<dyn AnyConsumer>);
+        self.mounts.push(Mount { prefix: prefix.into(), runs: C::RUNS, make });
+        self.mounts.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
+    }
+
+    /// Starts the threads of those that run apart, if some do.
+    pub(crate) fn start(&mut self) -> io::Result<()> {
+        if self.mounts.iter().any(|mount| mount.runs == Runs::Apart) {
+            self.threads = Some(Threads::start()?);
+        }
+        Ok(())
     }
 
     /// The prefix that is mounted twice, if one is.
     pub(crate) fn duplicate(&self) -> Option<&str> {
-        let taken =
-            |index: usize, prefix: &str| self.mounts[..index].iter().any(|(other, _)| **other == *prefix);
-        self.mounts
-            .iter()
-            .enumerate()
-            .find(|(index, (prefix, _))| taken(*index, prefix))
-            .map(|(_, (prefix, _))| &**prefix)
+        let mut prefixes = self.prefixes();
+        let mut before = prefixes.next()?;
+        prefixes.find(|prefix| mem::replace(&mut before, prefix) == *prefix)
     }
 
     /// The prefix whose slot would have the name of one of the core's own fields, if there is one.
     pub(crate) fn reserved(&self) -> Option<&str> {
-        let prefixes = self.mounts.iter().map(|(prefix, _)| &**prefix);
-        prefixes.into_iter().find(|prefix| RESERVED.contains(&slot_name(prefix)))
+        self.prefixes().find(|prefix| RESERVED.contains(&slot_name(prefix)))
     }
 
-    /// One connection's consumers.
-    pub(crate) fn make(&self, handshake: &Handshake) -> Mounted {
-        let make = |(prefix, make): &(Arc<str>, Factory)| {
-            (Arc::clone(prefix), Seated { consumer: make(handshake), stage: Stage::New })
+    fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().map(|mount| &*mount.prefix)
+    }
+
+    /// One connection's consumers, to be made when they are told of it.
+    pub(crate) fn seat(&self, handshake: &Arc<Handshake>, desk: &Desk) -> Mounted {
+        let seat = |mount: &Mount| {
+            let threads = self.threads.as_ref().filter(|_| mount.runs == Runs::Apart);
+            let cx = desk.context(threads.map(|threads| threads.apart().clone()));
+            let unmade = Unmade { make: Arc::clone(&mount.make), handshake: Arc::clone(handshake) };
+            (Arc::clone(&mount.prefix), Seated::new(unmade, cx))
         };
-        Mounted { consumers: self.mounts.iter().map(make).collect() }
+        Mounted { consumers: self.mounts.iter().map(seat).collect() }
     }
 }
 
 impl fmt::Debug for Mounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.mounts.iter().map(|(prefix, _)| prefix)).finish()
+        f.debug_list().entries(self.prefixes()).finish()
     }
 }
 
@@ -130,23 +150,6 @@ fn slot_name(prefix: &str) -> &str {
 /// One connection's consumers.
 pub(crate) struct Mounted {
     consumers: SmallVec<[(Arc<str>, Seated); 1]>,
-}
-
-/// One of them.
-pub(crate) struct Seated {
-    consumer: Box<dyn AnyConsumer>,
-    stage: Stage,
-}
-
-/// What a consumer knows of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Nothing yet.
-    New,
-    /// That it is there.
-    Told,
-    /// A handler of it runs. One that is found like this when the connection has ended has panicked.
-    Busy,
 }
 
 impl Mounted {
@@ -162,69 +165,9 @@ impl Mounted {
     }
 
     /// Tells of the end those who were told of the beginning. Each has its time, whatever becomes of the others.
-    pub(crate) async fn disconnected(&mut self, why: CloseCode, cx: &Context) {
-        let told = self.consumers.iter_mut().filter(|(_, seated)| seated.stage == Stage::Told);
-        for (_, seated) in told {
-            // Nothing more can be done to a connection that has ended; it is in the log.
-            drop(caught(cx.tally(), in_time(seated.consumer.disconnected(why, cx))).await);
-        }
-    }
-}
-
-impl Seated {
-    pub(crate) fn connected<'a>(
-        &'a mut self,
-        cx: &'a Context,
-    ) -> impl Future<Output = Result<Outcome, CloseCode>> {
-        self.call(|consumer| consumer.connected(cx))
-    }
-
-    pub(crate) fn received<'a>(
-        &'a mut self,
-        request: Request,
-        cx: &'a Context,
-    ) -> impl Future<Output = Result<Outcome, CloseCode>> {
-        self.call(|consumer| consumer.received(request, cx))
-    }
-
-    pub(crate) fn delivered<'a>(
-        &'a mut self,
-        event: &'a Posted,
-        cx: &'a Context,
-    ) -> impl Future<Output = Result<Outcome, CloseCode>> {
-        self.call(|consumer| consumer.delivered(event, cx))
-    }
-
-    pub(crate) fn joining<'a>(
-        &'a mut self,
-        group: &'a GroupName,
-        page: &'a Page,
-        cx: &'a Context,
-    ) -> impl Future<Output = Result<Result<Option<Box<RawValue>>, Failure>, CloseCode>> {
-        self.call(|consumer| consumer.joining(group, page, cx))
-    }
-
-    pub(crate) fn reading<'a>(
-        &'a mut self,
-        group: &'a GroupName,
-        messages: &'a [Arc<Posted>],
-        cx: &'a Context,
-    ) -> impl Future<Output = Result<Result<Option<Box<RawValue>>, Failure>, CloseCode>> {
-        self.call(|consumer| consumer.reading(group, messages, cx))
-    }
-
-    /// Not an `async fn`, which would hold what `call` is given as well as what it makes of it.
-    fn call<'a, T: 'a>(
-        &'a mut self,
-        call: impl FnOnce(&'a mut dyn AnyConsumer) -> LocalBoxFuture<'a, T>,
-    ) -> impl Future<Output = Result<T, CloseCode>> {
-        let Self { consumer, stage, .. } = self;
-        *stage = Stage::Busy;
-        let called = call(&mut **consumer);
-        async move {
-            let done = in_time(called).await;
-            *stage = Stage::Told;
-            done
+    pub(crate) async fn disconnected(&mut self, why: CloseCode, desk: &Rc<Desk>) {
+        for (_, consumer) in &mut self.consumers {
+            consumer.disconnected(why, desk).await;
         }
     }
 }

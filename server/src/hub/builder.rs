@@ -129,13 +129,14 @@ impl HubBuilder {
     /// # Errors
     ///
     /// [`StartError`].
-    pub fn start(self) -> Result<Hub, StartError> {
+    pub fn start(mut self) -> Result<Hub, StartError> {
         if let Some(prefix) = self.mounts.duplicate() {
             return Err(StartError::MountedTwice(prefix.to_owned()));
         }
         if let Some(prefix) = self.mounts.reserved() {
             return Err(StartError::Reserved(prefix.to_owned()));
         }
+        self.mounts.start().map_err(StartError::Workers)?;
         let node = self.layer.report().node;
         let gate = self.gate.ok_or(StartError::NoGate)?;
         let doors = Arc::new(Doors {

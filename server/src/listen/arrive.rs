@@ -45,7 +45,7 @@ fn foreign(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
 /// What a WebSocket is for.
 pub(crate) enum Purpose {
     /// The hub. In a box, for whoever waits for the upgrade keeps room for it.
-    Hub(Box<Handshake>),
+    Hub(Arc<Handshake>),
     /// To be sent back what it says.
     Echo,
 }

@@ -141,7 +141,7 @@ impl Visit {
             Err(denied) => denied.response(),
             Ok(seen) if parts.uri.path() == &*self.site.path => {
                 let handshake = Handshake::from_parts(&parts, Some(self.peer), seen.client);
-                self.open(parts, body, &seen, Purpose::Hub(Box::new(handshake)))
+                self.open(parts, body, &seen, Purpose::Hub(Arc::new(handshake)))
             }
             Ok(seen) if parts.uri.path() == ECHO_PATH && self.site.echo == Echo::Present => {
                 self.open(parts, body, &seen, Purpose::Echo)

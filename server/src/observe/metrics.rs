@@ -105,7 +105,7 @@ impl Collector for Numbers {
         to.counter("palabre_panics", "Connections that were closed since a handler panicked.", self.panics)?;
         to.counter(
             "palabre_workers_replaced",
-            "Workers whose place another took, since a handler held their thread or they had failed.",
+            "Workers whose place another took, since code held their thread or they had failed.",
             self.replaced,
         )?;
         to.counter(

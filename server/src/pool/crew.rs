@@ -1,6 +1,6 @@
 //! The workers that serve, and those that were given up.
 //!
-//! A worker whose thread a handler holds is given up in time: another takes its place, and its connections are ended from
+//! A worker whose thread something holds is given up in time: another takes its place, and its connections are ended from
 //! outside, so that their clients come back by themselves and resume. Its thread cannot be ended. It is kept count of until it
 //! has ended by itself, and there may be only so many of them: what makes threads without end helps nobody.
 
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// Threads that handlers hold, whose workers were given up and have not ended.
+/// Threads that something holds, whose workers were given up and have not ended.
 const GIVEN_UP_MAX: usize = 8;
 
 pub(super) struct Crew {

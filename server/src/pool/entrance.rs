@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 /// Connections that may wait for their worker.
 const ARRIVALS_MAX: usize = 1_024;
 
-/// Threads on which a worker's handlers compute, or ask what answers no other way, by `spawn_blocking`. More wait for one.
+/// Threads on which inline handlers and gates compute, or ask what answers no other way, by `spawn_blocking`. More wait for one.
 const BLOCKING_MAX: usize = 32;
 
 /// A connection on its way to a worker.
@@ -42,7 +42,7 @@ pub(crate) enum Arrival {
     /// Accepted by our own listener; HTTP comes first.
     Accepted(std::net::TcpStream, SocketAddr, Arc<Site>, Place),
     /// Upgraded by somebody else's server.
-    Upgraded(std::net::TcpStream, Box<Handshake>, Bytes),
+    Upgraded(std::net::TcpStream, Arc<Handshake>, Bytes),
 }
 
 pub(super) struct Entrance {
@@ -50,7 +50,7 @@ pub(super) struct Entrance {
     arrivals: mpsc::Sender<(Listed, Arrival)>,
     /// What the worker counts, and whom it holds.
     pub(super) tally: Arc<Tally>,
-    /// A handler holds its thread. Whoever arrives goes to another worker: newcomers, and clients that gave up waiting here.
+    /// Something holds its thread. Whoever arrives goes to another worker: newcomers, and clients that gave up waiting here.
     pub(super) stands: AtomicBool,
     /// Over how long its clients leave, once they do.
     leaving: watch::Sender<Option<Duration>>,

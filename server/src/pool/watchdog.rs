@@ -1,4 +1,4 @@
-//! Looks whether the workers still turn: a handler that computes instead of waiting holds its whole thread.
+//! Looks whether the workers still turn: code that computes there instead of waiting holds its whole thread.
 //!
 //! A worker counts its seconds, and a thread of its own looks at the counts, once a second. One that stands still is given no
 //! newcomers, and the log says so; one that stands still for the time that a handler has is given up. Looks are counted, not
@@ -88,7 +88,7 @@ pub(super) fn look(crew: &Crew, lives: &mut Vec<Life>, now: Instant) {
             News::Stalled => tracing::error!(
                 event = "worker.stalled",
                 worker,
-                "a handler has held its thread for over 3 s, and all connections of the worker wait for it"
+                "code has held its thread for over 3 s, and all connections of the worker wait for it"
             ),
             News::Resumed(waited) => {
                 let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
@@ -128,18 +128,18 @@ fn tell(worker: usize, relief: Relief) {
             event = "worker.replaced",
             worker,
             connections,
-            "a handler has held its thread for over 5 s; another worker takes its place, and its connections were ended"
+            "code has held its thread for over 5 s; another worker takes its place, and its connections were ended"
         ),
         Relief::Left(connections) => tracing::error!(
             event = "worker.given_up",
             worker,
             connections,
-            "a handler has held its thread for over 5 s while the hub ends; its connections were ended"
+            "code has held its thread for over 5 s while the hub ends; its connections were ended"
         ),
         Relief::TooMany => tracing::error!(
             event = "worker.not_replaced",
             worker,
-            "handlers hold so many threads that no more are started; its connections wait"
+            "so many threads are held that no more are started; its connections wait"
         ),
         Relief::Failed(error) => tracing::error!(
             event = "worker.not_replaced",

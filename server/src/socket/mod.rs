@@ -3,19 +3,20 @@
 //! The connection's task reads it, the worker writes it; both live on one thread, so there is no lock. What is to be
 //! written always passes the outbox: replies, fan-out and closes have one order.
 
+pub(crate) mod groups;
 pub(crate) mod outbox;
 pub(crate) mod roll;
 pub(crate) mod stream;
 pub(crate) mod wake;
 
 use crate::socket::{
+    groups::Groups,
     outbox::{Flushed, Outbox},
     stream::Stream,
     wake::Wake,
 };
-use channel_layer::{ChannelName, GroupName, Member, Posted};
+use channel_layer::{ChannelName, Member, Posted};
 use palabre_protocol::{CloseCode, frame};
-use smallvec::SmallVec;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
@@ -84,7 +85,7 @@ pub(crate) struct Socket {
     /// Events for the connection's consumer.
     inbox: RefCell<VecDeque<Arc<Posted>>>,
     /// The groups that it is in, or is about to be.
-    pub(crate) groups: RefCell<SmallVec<[GroupName; 1]>>,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) id: SocketId,
     /// The address of whatever runs behind this socket.
     pub(crate) address: ChannelName,
@@ -114,7 +115,7 @@ impl Socket {
             spoke: Cell::new(now),
             begun: Cell::new(None),
             watched: Cell::new(false),
-            groups: RefCell::default(),
+            groups: Arc::default(),
         }
     }
 

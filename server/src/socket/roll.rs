@@ -1,6 +1,6 @@
 //! The connections that a worker holds, by number, for whoever has to end them from outside.
 //!
-//! A handler that computes and never comes back holds its worker's thread, and with it every socket there. Nobody else can
+//! Code that computes there and never comes back holds a worker's thread, and with it every socket there. Nobody else can
 //! write to those, for the worker may have been in the middle of a frame, nor close them; but a socket can be shut down from
 //! anywhere by its descriptor's number. A number means another socket as soon as its own is closed: so each is struck off
 //! before that, under the lock that is held while they are ended. No second descriptor is needed, and no right.

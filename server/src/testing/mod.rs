@@ -20,7 +20,7 @@
 //! # });
 //! ```
 //!
-//! Nothing is simulated: the client speaks over a socket of loopback, the consumer runs in its connection's task, messages go
+//! Nothing is simulated: the client speaks over a socket of loopback, the consumer runs where it would run, messages go
 //! through the memory layer. What does not come within [`DEADLINE`] fails the test, and the panic says what came
 //! instead. Behind the feature `testing`, which belongs in `[dev-dependencies]`.
 

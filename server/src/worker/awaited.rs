@@ -112,13 +112,13 @@ impl Patience {
 mod tests {
     use super::*;
     use crate::{
-        consumer::{Context, Identity},
+        consumer::{Identity, desk::Desk},
         socket::Socket,
         worker::scene::Scene,
     };
     use channel_layer::Message;
     use futures_util::FutureExt;
-    use palabre_protocol::{CloseCode, frame::text};
+    use palabre_protocol::{CloseCode, Limits, frame::text};
     use std::io::ErrorKind;
     use tokio::{io::AsyncReadExt, net::TcpStream, sync::oneshot, task::LocalSet};
 
@@ -128,19 +128,20 @@ mod tests {
         MessageId::from_u128(n)
     }
 
-    fn context(scene: &Scene, socket: &Rc<Socket>) -> Context {
+    async fn desk(scene: &Scene, socket: &Rc<Socket>) -> Rc<Desk> {
         let identity = Identity { id: "ana".into(), name: "Ana".into() };
-        Context::new(Rc::clone(&scene.worker), Rc::clone(socket), identity, 1)
+        Desk::new(Rc::clone(&scene.worker), Rc::clone(socket), identity, &Limits::default()).await
     }
 
     /// Puts an ack off until `message` is handed out, and gives what it waits for.
-    fn put_off(cx: &Context, message: MessageId) -> oneshot::Sender<()> {
+    fn put_off(desk: &Rc<Desk>, message: MessageId) -> oneshot::Sender<()> {
         let (answer, answered) = oneshot::channel();
         let work = async move {
             answered.await.ok()?;
             Some(text(ACK))
         };
-        cx.defer_with_message(message, work).unwrap();
+        desk.context(None).defer_with_message(message, work).unwrap();
+        desk.run_errands();
         answer
     }
 
@@ -167,20 +168,20 @@ mod tests {
             let scene = Scene::new();
             let (socket, mut client) = scene.socket().await;
             scene.join(&socket).await;
-            let cx = context(&scene, &socket);
-            put_off(&cx, id(1)).send(()).unwrap();
+            let desk = desk(&scene, &socket).await;
+            put_off(&desk, id(1)).send(()).unwrap();
             let nothing = client.try_read(&mut [0; 9]).unwrap_err();
-            assert_eq!((nothing.kind(), cx.open()), (ErrorKind::WouldBlock, 1));
+            assert_eq!((nothing.kind(), desk.open()), (ErrorKind::WouldBlock, 1));
             send(&scene, id(1)).await;
             send(&scene, id(2)).await;
             let worker = scene.start();
             let both = written_with_ack(&mut client).await;
             assert_eq!(both.matches(r#""type":"x""#).count(), 2, "{both}");
             assert!(both.find("ack") < both.find(r#""type":"x""#), "{both}");
-            put_off(&cx, id(3)).send(()).unwrap();
-            assert_eq!(cx.open(), 1);
+            put_off(&desk, id(3)).send(()).unwrap();
+            assert_eq!(desk.open(), 1);
             written_with_ack(&mut client).await;
-            assert_eq!(cx.open(), 0);
+            assert_eq!(desk.open(), 0);
             drop(worker);
         };
         LocalSet::new().run_until(story).await;
@@ -191,23 +192,24 @@ mod tests {
         let mut scene = Scene::new();
         let (socket, _client) = scene.socket().await;
         scene.join(&socket).await;
-        let cx = context(&scene, &socket);
-        let _repeated = put_off(&cx, id(1));
-        let _repeat = put_off(&cx, id(1));
-        assert_eq!(cx.take_deferred(false).len(), 1);
+        let desk = desk(&scene, &socket).await;
+        let _repeated = put_off(&desk, id(1));
+        let _repeat = put_off(&desk, id(1));
+        let repeated = desk.take_deferred(false);
         send(&scene, id(1)).await;
         scene.deliver_all();
-        assert_eq!((cx.take_deferred(false).len(), cx.open()), (1, 2));
+        let repeat = desk.take_deferred(false);
+        assert_eq!((repeated.len(), repeat.len(), desk.open()), (1, 1, 2));
         // Who had too much under way is read again.
-        put_off(&cx, id(2)).send(()).unwrap();
+        put_off(&desk, id(2)).send(()).unwrap();
         socket.stop_reading();
         assert!(socket.wake.woken().now_or_never().is_some(), "the one before");
         send(&scene, id(2)).await;
         scene.deliver_all();
         assert!(socket.wake.woken().now_or_never().is_some());
         // One whose client has to wait for it waits for nothing else.
-        let _pending = put_off(&cx, id(3));
-        assert_eq!((cx.take_deferred(false).len(), cx.take_deferred(true).len()), (0, 1));
+        let _pending = put_off(&desk, id(3));
+        assert_eq!((desk.take_deferred(false).len(), desk.take_deferred(true).len()), (0, 1));
     }
 
     #[tokio::test]
@@ -217,7 +219,10 @@ mod tests {
             let mut scene = Scene::new();
             let (socket, _client) = scene.socket().await;
             scene.join(&socket).await;
-            let connections: Vec<_> = (0..ACKS / 50).map(|_| context(&scene, &socket)).collect();
+            let mut connections = Vec::new();
+            for _ in 0..ACKS / 50 {
+                connections.push(desk(&scene, &socket).await);
+            }
             for n in 0..ACKS {
                 put_off(&connections[(n / 50) as usize], id(n)).send(()).unwrap();
                 send(&scene, id(n)).await;
@@ -225,7 +230,7 @@ mod tests {
             // In a task, as the loop is: the runtime allows each so much at a time.
             let tasks = scene.worker.tasks.clone();
             tasks.spawn_local(async move { scene.deliver_all() }).await.unwrap();
-            assert_eq!(connections.iter().map(Context::open).sum::<usize>(), 0);
+            assert_eq!(connections.iter().map(|desk| desk.open()).sum::<usize>(), 0);
         };
         LocalSet::new().run_until(story).await;
     }
@@ -234,11 +239,11 @@ mod tests {
     async fn what_a_connection_waits_for_when_it_ends_is_let_go() {
         let scene = Scene::new();
         let (socket, _client) = scene.socket().await;
-        let cx = context(&scene, &socket);
-        let answer = put_off(&cx, id(1));
-        cx.end();
+        let desk = desk(&scene, &socket).await;
+        let answer = put_off(&desk, id(1));
+        desk.end();
         assert!(answer.is_closed());
-        assert!(put_off(&cx, id(2)).is_closed());
+        assert!(put_off(&desk, id(2)).is_closed());
     }
 
     #[tokio::test]
@@ -246,8 +251,10 @@ mod tests {
         let mut scene = Scene::new();
         let (socket, mut client) = scene.socket().await;
         scene.join(&socket).await;
-        let cx = context(&scene, &socket);
-        cx.defer_with_message(id(1), async { panic!("on purpose") }).unwrap();
+        let desk = desk(&scene, &socket).await;
+        let panics = async { panic!("on purpose") };
+        desk.context(None).defer_with_message(id(1), panics).unwrap();
+        desk.run_errands();
         send(&scene, id(1)).await;
         scene.deliver_all();
         assert_eq!(socket.closing.get(), Some(CloseCode::Internal));

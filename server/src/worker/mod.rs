@@ -6,7 +6,7 @@
 pub(crate) mod awaited;
 pub(crate) mod fanout;
 mod flush;
-mod follow;
+pub(crate) mod follow;
 pub(crate) mod heartbeat;
 mod held;
 mod leave;
@@ -15,6 +15,7 @@ mod repair;
 pub(crate) mod rooms;
 #[cfg(test)]
 pub(crate) mod scene;
+pub(crate) mod shore;
 pub(crate) mod tally;
 pub(crate) mod texts;
 
@@ -24,12 +25,13 @@ use crate::{
 };
 use awaited::{Awaited, Patience};
 use bytes::Bytes;
-use channel_layer::{ChannelLayer, LayerState, Mailbox, Posted, Presence, Received, Scope};
+use channel_layer::{ChannelLayer, Mailbox, Posted, Presence, Received, Scope};
 use flush::{Left, Turn};
 use follow::Follow;
 use leave::{GRACE, Leaving, due};
 use palabre_protocol::{ErrorCode, ErrorFrame, RateLimited};
 use rooms::Rooms;
+use shore::Shore;
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
@@ -80,7 +82,7 @@ pub(crate) struct Worker {
     awake: Cell<bool>,
     /// A draining worker has no sockets left.
     emptied: Wake,
-    status: watch::Receiver<LayerState>,
+    pub(crate) shore: Arc<Shore>,
     /// Sockets that have not said hello, oldest first.
     newcomers: RefCell<VecDeque<(Instant, SocketId)>>,
     /// Sockets whose client was in the middle of a message when it was last read, each once.
@@ -119,9 +121,10 @@ impl Worker {
     ) -> (Rc<Self>, Mailbox) {
         let mailbox = layer.new_channel(MAILBOX_MAX);
         let scope = layer.status().borrow().scope();
+        let follow = Follow::default();
+        let shore = Shore::new(&layer, presence.as_ref(), &tally, &follow);
         let worker = Self {
             channel: mailbox.channel().clone(),
-            status: layer.status(),
             layer,
             presence,
             sockets: RefCell::default(),
@@ -141,7 +144,8 @@ impl Worker {
             draining: Cell::new(false),
             beat: Cell::new(0),
             tally,
-            follow: Follow::default(),
+            follow,
+            shore: Arc::new(shore),
             scope: Cell::new(scope),
         };
         (Rc::new(worker), mailbox)
@@ -272,10 +276,6 @@ impl Worker {
 
     pub(crate) fn socket(&self, id: SocketId) -> Option<Rc<Socket>> {
         self.sockets.borrow().get(id.place).filter(|socket| socket.id == id).cloned()
-    }
-
-    pub(crate) fn layer_state(&self) -> LayerState {
-        *self.status.borrow()
     }
 
     /// The frame of an error, counted.

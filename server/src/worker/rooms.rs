@@ -199,9 +199,7 @@ impl Worker {
         let was_held = room.take_held(socket).is_some_and(|held| held.is_member());
         let was_live = room.live.swap_remove(&socket.id.place).is_some() || was_held;
         room.held.push(Held::new(socket, was_live));
-        if !socket.groups.borrow().contains(group) {
-            socket.groups.borrow_mut().push(name);
-        }
+        socket.groups.add(name);
         Some(room.added)
     }
 
@@ -273,13 +271,13 @@ impl Worker {
             room.live.insert(socket.id.place, Rc::clone(socket));
             return;
         }
-        socket.groups.borrow_mut().retain(|joined| joined != group);
+        socket.groups.remove(group);
         self.forget_if_empty(&mut rooms, group);
     }
 
     /// Takes a socket out of a group.
     pub(crate) fn leave_room(&self, group: &GroupName, socket: &Rc<Socket>) {
-        socket.groups.borrow_mut().retain(|joined| joined != group);
+        socket.groups.remove(group);
         let mut rooms = self.rooms.borrow_mut();
         if let Some(room) = rooms.rooms.get_mut(group) {
             let was_live = room.live.swap_remove(&socket.id.place).is_some();
@@ -334,7 +332,7 @@ mod tests {
             let (socket, _client) = scene.socket().await;
             let asked = scene.group.as_str().parse().unwrap();
             scene.worker.hold(&asked, &socket);
-            texts.push(socket.groups.borrow()[0].as_str().as_ptr());
+            texts.push(socket.groups.take()[0].as_str().as_ptr());
         }
         assert_eq!(texts, [texts[0]; 3]);
     }

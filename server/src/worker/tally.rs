@@ -1,4 +1,4 @@
-//! What one worker counts: written by its own thread alone, read by whoever asks.
+//! What one worker counts: written by its own thread alone, but for refusals, and read by whoever asks.
 //!
 //! With one writer a count needs no locked instruction: it is loaded, added to and stored like any other word, and the
 //! reader sees some recent value. Whoever scrapes the metrics adds the workers up.
@@ -41,11 +41,11 @@ pub(crate) struct Tally {
     pub(crate) roll: Arc<Roll>,
     /// What runs on the worker's thread beside its loop: connections, repairs, waits for blocked sockets.
     pub(crate) tasks: TaskTracker,
-    /// Seconds that it has turned: one that stands still is held by a handler.
+    /// Seconds that it has turned: one that stands still is held by something.
     pub(crate) seconds: Count,
 }
 
-/// A number with one writer.
+/// A number with one writer, as a rule.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -61,6 +61,11 @@ impl Count {
     pub(crate) fn add(&self, more: u64) {
         self.set(self.get().wrapping_add(more));
     }
+
+    /// One more, for a count with several writers, none of which may [`add`](Self::add) to it.
+    pub(crate) fn add_one_of_many(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Tally {
@@ -69,8 +74,9 @@ impl Tally {
         self.out[usize::from(scope == Scope::Node)].add(frames as u64);
     }
 
+    /// A request was refused, by the worker or by a consumer on any thread.
     pub(crate) fn refused(&self, code: ErrorCode) {
-        self.refusals[place(ErrorCode::ALL, &code)].add(1);
+        self.refusals[place(ErrorCode::ALL, &code)].add_one_of_many();
     }
 
     pub(crate) fn closed(&self, code: CloseCode) {

@@ -1,7 +1,7 @@
 //! A third party's consumer edits what it wrote: what comes to the screens, whatever their worker is at.
 
 use channel_layer::{Amendment, Bounds, GroupName, MemoryLayer, Message, MessageId, Owner, Retention};
-use palabre::{Context, Outcome};
+use palabre::{Consumer, Context, Outcome, Runs, protocol::Request};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -29,8 +29,20 @@ pub(super) async fn write(asked: &HashMap<String, Value>, cx: &Context) -> Outco
 
 const FLOOD: u128 = 4_200;
 
+/// Floods its group within one step.
+pub(super) struct Flood;
+
+impl Consumer for Flood {
+    /// Its worker delivers nothing meanwhile.
+    const RUNS: Runs = Runs::Inline;
+
+    async fn received(&mut self, _: Request, cx: &Context) -> Outcome {
+        flood(cx)
+    }
+}
+
 /// More notes than a worker's mailbox holds, before the worker comes to any; the tenth is written again among them.
-pub(super) fn flood(cx: &Context) -> Outcome {
+fn flood(cx: &Context) -> Outcome {
     let room: GroupName = "room".parse()?;
     let note = |number: u128| {
         let note = json!({"type": "test.note"}).to_string();
@@ -52,7 +64,7 @@ async fn members_whose_worker_fell_behind_are_taken_past_what_was_amended_withou
     let (_hub, addr) = serve(hub(Arc::new(MemoryLayer::with_bounds(bounds))));
     let mut ana = guest(addr).await;
     ana.request(json!({"type": "join", "groups": [{"group": "room"}]})).await;
-    ana.raw_text(r#"{"type":"test.flood"}"#).await;
+    ana.raw_text(r#"{"type":"flood.begin"}"#).await;
     let mut passed = Vec::new();
     for offset in 1..=FLOOD + 1 {
         // That she has come is told at some time within the second.

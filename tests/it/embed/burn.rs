@@ -1,5 +1,5 @@
-//! How far the harm goes that a consumer does: one that computes for some seconds holds its own worker for that time, and
-//! nobody else; one that panics or hangs ends its own connection, and counts.
+//! How far the harm goes that a consumer does which runs on its worker's thread: one that computes for some seconds holds its own
+//! worker for that time, and nobody else; one that panics or hangs ends its own connection, and counts.
 
 use std::collections::BTreeMap;
 use std::hint::spin_loop;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use palabre::chat::{Chat, PREFIX};
 use palabre::config::{Rates, Settings};
 use palabre::protocol::{Limits, Request};
-use palabre::{Consumer, Context, Hub, Outcome};
+use palabre::{Consumer, Context, Hub, Outcome, Runs};
 use palabre_tests::Client;
 use palabre_tests::http::get;
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 struct Unruly(Arc<AtomicBool>);
 
 impl Consumer for Unruly {
+    const RUNS: Runs = Runs::Inline;
+
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
         match request.kind() {
             "test.burn" => {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use channel_layer::MemoryLayer;
-use palabre::{Consumer, Context, Hub, Outcome, people::GuestGate, protocol::Limits, protocol::Request};
+use palabre::{
+    Consumer, Context, Hub, Outcome, Runs, people::GuestGate, protocol::Limits, protocol::Request,
+};
 use palabre_tests::machine::until;
 
 use super::{guest, serve};
@@ -49,6 +51,8 @@ impl io::Write for Log {
 struct Unruly;
 
 impl Consumer for Unruly {
+    const RUNS: Runs = Runs::Inline;
+
     #[expect(clippy::disallowed_methods, reason = "to hold the thread is what this consumer does wrong")]
     async fn received(&mut self, request: Request, _: &Context) -> Outcome {
         match request.kind() {

@@ -1,17 +1,18 @@
-//! A handler that computes and never comes back: its worker is given up, its neighbours lose a connection and nothing else.
+//! A handler that computes on its worker's thread and never comes back: the worker is given up, the handler's neighbours lose a
+//! connection and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use channel_layer::{Message, MessageId, Retention};
 use palabre::chat::{Chat, PREFIX};
 use palabre::config::Settings;
 use palabre::protocol::{Limits, Request};
-use palabre::{Consumer, Context, DrainPlan, Drained, Hub, Outcome};
+use palabre::{Consumer, Context, DrainPlan, Drained, Hub, Outcome, Runs};
 use palabre_tests::Client;
 use palabre_tests::http::get;
 use palabre_tests::machine::{DEADLINE, until};
@@ -24,15 +25,19 @@ const HANDLER_MAX: Duration = Duration::from_secs(5);
 
 /// How the handlers of a test are let go, in the end by its end.
 #[derive(Default)]
-struct Leash {
-    free: Arc<AtomicBool>,
-    held: Arc<AtomicUsize>,
+pub(super) struct Leash(Held);
+
+/// Where a handler computes until it is let go.
+#[derive(Clone, Default)]
+pub(super) struct Held {
+    gate: Arc<(Mutex<bool>, Condvar)>,
+    count: Arc<AtomicUsize>,
 }
 
 impl Leash {
     fn hub(&self, plan: DrainPlan) -> (Hub, SocketAddr) {
-        let (free, held) = (Arc::clone(&self.free), Arc::clone(&self.held));
-        let make = move |_: &_| Computer { free: Arc::clone(&free), held: Arc::clone(&held) };
+        let held = self.held();
+        let make = move |_: &_| Computer(held.clone());
         let hub = Hub::test().drain_plan(plan).mount(PREFIX, |_| Chat::new(Limits::default()));
         let hub = hub.mount("test.", make).start().expect("the hub starts");
         let listener = palabre::bind(([127, 0, 0, 1], 0).into()).expect("loopback has a free port");
@@ -42,12 +47,18 @@ impl Leash {
         (hub, addr)
     }
 
-    fn let_go(&self) {
-        self.free.store(true, Ordering::Release);
+    pub(super) fn held(&self) -> Held {
+        self.0.clone()
     }
 
-    async fn holds(&self, handlers: usize) {
-        let held = async || (self.held.load(Ordering::Acquire) == handlers).then_some(());
+    pub(super) fn let_go(&self) {
+        let (is_open, opens) = &*self.0.gate;
+        *is_open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        opens.notify_all();
+    }
+
+    pub(super) async fn holds(&self, handlers: usize) {
+        let held = async || (self.0.count.load(Ordering::Acquire) == handlers).then_some(());
         until(&format!("{handlers} handlers compute"), held).await;
     }
 }
@@ -58,37 +69,35 @@ impl Drop for Leash {
     }
 }
 
-/// Computes until it is let go: on its worker's thread, which is what it should not do, or on another.
-struct Computer {
-    free: Arc<AtomicBool>,
-    held: Arc<AtomicUsize>,
+impl Held {
+    /// Holds the thread like a computation, and leaves the machine to others.
+    pub(super) fn compute(&self) {
+        let (is_open, opens) = &*self.gate;
+        self.count.fetch_add(1, Ordering::Release);
+        let is_open = is_open.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(opens.wait_while(is_open, |is_open| !*is_open));
+        self.count.fetch_sub(1, Ordering::Release);
+    }
 }
 
+/// Computes until it is let go: on its worker's thread, which is what it should not do, or on another.
+struct Computer(Held);
+
 impl Consumer for Computer {
+    const RUNS: Runs = Runs::Inline;
+
     async fn received(&mut self, request: Request, cx: &Context) -> Outcome {
         match request.kind() {
-            "test.burn" => compute(&self.free, &self.held),
+            "test.burn" => self.0.compute(),
             "test.aside" => {
-                let (free, held) = (Arc::clone(&self.free), Arc::clone(&self.held));
-                tokio::task::spawn_blocking(move || compute(&free, &held)).await.expect("it does not panic");
+                let held = self.0.clone();
+                tokio::task::spawn_blocking(move || held.compute()).await.expect("it does not panic");
             }
             _ => {}
         }
         cx.reply(&json!({"type": "test.done", "ref": request.reference()}));
         Ok(())
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it holds the thread like a computation, and leaves the machine to others"
-)]
-fn compute(free: &AtomicBool, held: &AtomicUsize) {
-    held.fetch_add(1, Ordering::Release);
-    while !free.load(Ordering::Acquire) {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    held.fetch_sub(1, Ordering::Release);
 }
 
 /// A plan that gives up late enough for nothing here to depend on it.
@@ -102,7 +111,7 @@ async fn guest(addr: SocketAddr, name: &str) -> Client {
     client
 }
 
-async fn numbers(addr: SocketAddr) -> BTreeMap<String, String> {
+pub(super) async fn numbers(addr: SocketAddr) -> BTreeMap<String, String> {
     let page = get(addr, "/metrics").await;
     let lines = page.text().lines().filter_map(|line| line.split_once(' '));
     lines.map(|(series, value)| (series.to_owned(), value.to_owned())).collect()

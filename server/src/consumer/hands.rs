@@ -1,0 +1,90 @@
+//! What all contexts of one connection share, on whatever thread they are: who the client is, the layer, and the way to the
+//! worker that has the socket.
+
+use crate::{
+    consumer::{
+        Identity,
+        digest::digest,
+        errands::{Errand, Errands},
+    },
+    socket::{Socket, groups::Groups},
+    worker::{Worker, shore::Shore},
+};
+use channel_layer::{ChannelName, MessageId, Owner};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+use tokio::time::Instant;
+
+/// One connection's.
+pub(super) struct Hands {
+    pub(super) identity: Identity,
+    pub(super) owner: Owner,
+    pub(super) address: ChannelName,
+    pub(super) groups: Arc<Groups>,
+    pub(super) errands: Errands,
+    /// How much was put off and is under way, and how much of that has the client not be read.
+    open: AtomicUsize,
+    open_max: usize,
+    /// When the client was last heard before a handler began, as the departures count.
+    heard: AtomicU64,
+    pub(super) shore: Arc<Shore>,
+}
+
+impl Hands {
+    pub(super) fn new(worker: &Worker, socket: &Socket, identity: Identity, open_max: usize) -> Self {
+        Self {
+            owner: Owner::from_u64(digest(&[&[&identity.id]])),
+            identity,
+            address: socket.address.clone(),
+            groups: Arc::clone(&socket.groups),
+            errands: Errands::new(),
+            open: AtomicUsize::new(0),
+            open_max,
+            heard: AtomicU64::new(0),
+            shore: Arc::clone(&worker.shore),
+        }
+    }
+
+    /// A handler goes on, of a client that was last heard then.
+    pub(super) fn attend(&self, heard: Instant) {
+        self.errands.attend();
+        self.heard.store(self.shore.departures.nanos(heard), Ordering::Relaxed);
+    }
+
+    /// A message of the client's sets out.
+    pub(super) fn set_out(&self, id: MessageId) {
+        self.shore.departures.set_out(id, self.heard.load(Ordering::Relaxed));
+    }
+
+    pub(super) fn ask(&self, errand: Errand) {
+        self.errands.ask(errand);
+    }
+
+    /// Something more is put off, until what this gives is dropped.
+    pub(super) fn put_off(self: &Arc<Self>) -> Open {
+        Open { before: self.open.fetch_add(1, Ordering::Relaxed), hands: Arc::clone(self) }
+    }
+
+    /// How much was put off and is under way.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+/// One of what was put off, while it is under way.
+pub(super) struct Open {
+    /// How many there were before it.
+    pub(super) before: usize,
+    hands: Arc<Hands>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Hands { open, open_max, errands, .. } = &*self.hands;
+        if open.fetch_sub(1, Ordering::Relaxed) >= *open_max {
+            errands.look_again();
+        }
+    }
+}

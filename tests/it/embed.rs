@@ -132,10 +132,20 @@ async fn served() -> (Hub, SocketAddr) {
 }
 
 fn serve(hub: Hub) -> (Hub, SocketAddr) {
+    serve_with(hub, axum::Router::new())
+}
+
+/// With its metrics and its health.
+fn serve_whole(hub: Hub) -> (Hub, SocketAddr) {
+    let app = palabre::http::router(&hub, &palabre::config::Settings::default());
+    serve_with(hub, app)
+}
+
+fn serve_with(hub: Hub, app: axum::Router) -> (Hub, SocketAddr) {
     let listener = palabre::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let addr = listener.local_addr().expect("it is bound");
     let serving = hub.clone();
-    TaskTracker::new().spawn(async move { serving.serve(listener, "/ws", axum::Router::new()).await });
+    TaskTracker::new().spawn(async move { serving.serve(listener, "/ws", app).await });
     (hub, addr)
 }
 

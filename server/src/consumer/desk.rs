@@ -89,7 +89,11 @@ impl Desk {
         self.write(self.worker.error(&ErrorFrame { reference, group, code: *code, message }));
     }
 
-    /// Holds a place in a group's room for the client; the inner error is the client's, who is in too many.
+    /// Holds a place in a group's room for the client.
+    ///
+    /// # Errors
+    ///
+    /// `too_many_groups`; `closed` when the connection has ended.
     pub(crate) fn hold(&self, group: &GroupName) -> Result<Hold, Failure> {
         let groups = &self.socket.groups;
         if groups.len() >= self.groups_max && !groups.contains(group) {

@@ -24,8 +24,9 @@ pub(super) struct Hands {
     pub(super) address: ChannelName,
     pub(super) groups: Arc<Groups>,
     pub(super) errands: Errands,
-    /// How much was put off and is under way, and how much of that has the client not be read.
+    /// How much was put off and is under way.
     open: AtomicUsize,
+    /// With so much of that the client is not read.
     open_max: usize,
     /// When the client was last heard before a handler began, as the departures count.
     heard: AtomicU64,

@@ -37,7 +37,7 @@ pub(crate) struct Departures {
     next: AtomicU64,
     /// Whether one is under way: asked for every delivery. Whoever hands a message out has it after its sender.
     is_underway: AtomicBool,
-    /// The one that set out last, if it is still under way. Held for a look, a hundred times a second.
+    /// The one that set out last, if it is still under way. Held for a look, and for a delivery only while there is one.
     last: Mutex<Option<(MessageId, Instant)>>,
 }
 

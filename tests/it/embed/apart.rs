@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use channel_layer::{GroupName, Message, MessageId, Page, Posted, Retention};
 use palabre::chat::{Chat, PREFIX};
-use palabre::config::{Rates, Settings};
+use palabre::config::Rates;
 use palabre::protocol::{CloseCode, Limits, Request, encode};
 use palabre::{Consumer, Context, Failure, Hub, Outcome};
 use palabre_tests::Client;
@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout};
-use tokio_util::task::TaskTracker;
 
 use super::rescue::{Held, Leash, numbers};
+use super::serve_whole;
 
 /// Nobody else may wait so long: a worker that a handler holds is given up later.
 const PATIENCE: Duration = Duration::from_millis(2_500);
@@ -101,11 +101,24 @@ fn hub(leash: &Leash) -> (Hub, SocketAddr) {
         .mount("test.", move |_| Computer { held: held.clone(), place: "".into() })
         .start()
         .expect("the hub starts");
-    let listener = palabre::bind(([127, 0, 0, 1], 0).into()).expect("loopback has a free port");
-    let addr = listener.local_addr().expect("it is bound");
-    let (serving, app) = (hub.clone(), palabre::http::router(&hub, &Settings::default()));
-    TaskTracker::new().spawn(async move { serving.serve(listener, "/ws", app).await });
-    (hub, addr)
+    serve_whole(hub)
+}
+
+/// Two who chat.
+async fn neighbours(addr: SocketAddr) -> [Client; 2] {
+    let mut both = [Client::connect(addr).await, Client::connect(addr).await];
+    for (client, name) in both.iter_mut().zip(["Ana", "Bo"]) {
+        client.hello(name).await;
+        client.join("lobby").await;
+    }
+    both
+}
+
+/// Has each hear the other.
+async fn chat(ana: &mut Client, bo: &mut Client) {
+    ana.send("lobby", "still here").await;
+    assert_eq!(bo.message().await.1["text"], "still here");
+    ana.message().await;
 }
 
 /// Asks the consumer of each, and has each hear the other, in time.
@@ -114,26 +127,20 @@ async fn talk(ana: &mut Client, bo: &mut Client) {
         for client in [&mut *ana, &mut *bo] {
             assert_eq!(client.request(json!({"type": "test.ask"})).await["type"], "test.done");
         }
-        ana.send("lobby", "still here").await;
-        assert_eq!(bo.message().await.1["text"], "still here");
-        ana.message().await;
+        chat(ana, bo).await;
     };
     assert!(timeout(PATIENCE, talk).await.is_ok(), "they wait for who computes");
 }
 
 #[tokio::test]
 async fn whatever_a_consumer_computes_harms_its_own_connection_only() {
-    /// More than there are threads for anything else, each of whom computes elsewhere.
+    /// Those who compute in each place.
     const EACH: usize = 6;
     const PLACES: [&str; 8] =
         ["connected", "received", "deferred", "delivered", "joining", "reading", "disconnected", "dropped"];
     let leash = Leash::default();
     let (hub, addr) = hub(&leash);
-    let (mut ana, mut bo) = (Client::connect(addr).await, Client::connect(addr).await);
-    for (client, name) in [(&mut ana, "Ana"), (&mut bo, "Bo")] {
-        client.hello(name).await;
-        client.join("lobby").await;
-    }
+    let [mut ana, mut bo] = neighbours(addr).await;
     talk(&mut ana, &mut bo).await;
     let before = numbers(addr).await;
 
@@ -221,11 +228,7 @@ async fn when_every_thread_is_taken_the_hub_itself_waits_for_none() {
     const MORE: usize = 4;
     let leash = Leash::default();
     let (hub, addr) = hub(&leash);
-    let (mut ana, mut bo) = (Client::connect(addr).await, Client::connect(addr).await);
-    for (client, name) in [(&mut ana, "Ana"), (&mut bo, "Bo")] {
-        client.hello(name).await;
-        client.join("lobby").await;
-    }
+    let [mut ana, mut bo] = neighbours(addr).await;
     let mut computing = Vec::new();
     for _ in 0..THREADS + MORE {
         let mut client = Client::connect(addr).await;
@@ -237,12 +240,7 @@ async fn when_every_thread_is_taken_the_hub_itself_waits_for_none() {
     }
     leash.holds(THREADS).await;
     for _ in 0..20 {
-        let talk = async {
-            ana.send("lobby", "still here").await;
-            assert_eq!(bo.message().await.1["text"], "still here");
-            ana.message().await;
-        };
-        assert!(timeout(PATIENCE, talk).await.is_ok(), "the chat waits");
+        assert!(timeout(PATIENCE, chat(&mut ana, &mut bo)).await.is_ok(), "the chat waits");
     }
     // Those who have no thread are told like the others.
     for client in &mut computing {

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use palabre::chat::{Chat, PREFIX};
-use palabre::config::{Rates, Settings};
+use palabre::config::Rates;
 use palabre::protocol::{Limits, Request};
 use palabre::{Consumer, Context, Hub, Outcome, Runs};
 use palabre_tests::Client;
 use palabre_tests::http::get;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
-use tokio_util::task::TaskTracker;
+
+use super::serve_whole;
 
 /// Nobody on another worker may wait so long; the machine is busy.
 const PATIENCE: Duration = Duration::from_millis(2_500);
@@ -116,10 +117,7 @@ async fn a_consumer_that_computes_holds_its_own_worker_for_that_time_and_nobody_
 #[tokio::test]
 async fn panics_are_counted_and_neither_they_nor_handlers_that_hang_leave_anything() {
     let hub = Hub::test().mount("test.", |_| Unruly(Arc::default())).start().expect("the hub starts");
-    let listener = palabre::bind(([127, 0, 0, 1], 0).into()).expect("loopback has a free port");
-    let addr = listener.local_addr().expect("it is bound");
-    let (serving, app) = (hub.clone(), palabre::http::router(&hub, &Settings::default()));
-    TaskTracker::new().spawn(async move { serving.serve(listener, "/ws", app).await });
+    let (hub, addr) = serve_whole(hub);
     let numbers = async || -> BTreeMap<String, String> {
         let page = get(addr, "/metrics").await;
         page.text()

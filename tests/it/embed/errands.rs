@@ -11,6 +11,7 @@ use palabre::protocol::{CloseCode, Request, encode};
 use palabre::testing::TestHub;
 use palabre::{Consumer, Context, Hub, Outcome, Runs};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 #[derive(Clone, Default)]
 struct Busy {
     is_enough: Arc<AtomicBool>,
+    /// Lets what goes on after a handler take a step.
+    go_on: Arc<Notify>,
     /// It was in the room when it heard of its end.
     was_member: Arc<AtomicBool>,
 }
@@ -35,10 +38,10 @@ impl Consumer for Busy {
                 cx.reply(&json!({"type": "busy.done", "ref": request.reference()}));
             }
             "busy.later" => {
-                let cx = cx.clone();
+                let (cx, go_on) = (cx.clone(), Arc::clone(&self.go_on));
                 TaskTracker::new().spawn(async move {
                     for number in 0..3 {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        go_on.notified().await;
                         cx.reply(&json!({"type": "busy.says", "text": number.to_string()}));
                     }
                 });
@@ -69,8 +72,9 @@ impl Consumer for Busy {
             "busy.long" => say(&"long".repeat(400_000)),
             "busy.defer" => {
                 let (cx, reference) = (cx.clone(), request.reference().map(str::to_owned));
+                let go_on = Arc::clone(&self.go_on);
                 return cx.clone().defer(async move {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    go_on.notified().await;
                     cx.reply(&json!({"type": "busy.says", "text": "first"}));
                     Some(encode(&json!({"type": "busy.done", "ref": reference})))
                 });
@@ -101,7 +105,9 @@ fn texts(frames: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn what_it_asks_of_its_connection_is_done_in_order_and_after_the_handler_as_well() {
-    let hub = busy(true, Busy::default()).await;
+    let consumer = Busy::default();
+    let go_on = Arc::clone(&consumer.go_on);
+    let hub = busy(true, consumer).await;
     let mut ana = hub.client("Ana").await;
     ana.raw_text(r#"{"type":"busy.in-order","ref":"1"}"#).await;
     for number in 0..1_000 {
@@ -111,12 +117,16 @@ async fn what_it_asks_of_its_connection_is_done_in_order_and_after_the_handler_a
     // Nothing else wakes the connection when these come.
     ana.raw_text(r#"{"type":"busy.later"}"#).await;
     let mut later = Vec::new();
+    ana.request(json!({"type": "busy.leave"})).await;
     for _ in 0..3 {
+        go_on.notify_one();
         later.push(ana.expect("busy.says").await);
     }
     assert_eq!(texts(&later), ["0", "1", "2"]);
     // What deferred work says comes before the reply that it makes.
     ana.raw_text(r#"{"type":"busy.defer","ref":"2"}"#).await;
+    ana.request(json!({"type": "busy.leave"})).await;
+    go_on.notify_one();
     for (field, value) in [("text", "first"), ("ref", "2")] {
         assert_eq!(ana.next().await.expect("the connection lasts")[field], value);
     }

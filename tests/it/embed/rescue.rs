@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use channel_layer::{Message, MessageId, Retention};
 use palabre::chat::{Chat, PREFIX};
-use palabre::config::Settings;
 use palabre::protocol::{Limits, Request};
 use palabre::{Consumer, Context, DrainPlan, Drained, Hub, Outcome, Runs};
 use palabre_tests::Client;
@@ -18,7 +17,8 @@ use palabre_tests::http::get;
 use palabre_tests::machine::{DEADLINE, until};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
-use tokio_util::task::TaskTracker;
+
+use super::serve_whole;
 
 /// The time that a handler has.
 const HANDLER_MAX: Duration = Duration::from_secs(5);
@@ -40,11 +40,7 @@ impl Leash {
         let make = move |_: &_| Computer(held.clone());
         let hub = Hub::test().drain_plan(plan).mount(PREFIX, |_| Chat::new(Limits::default()));
         let hub = hub.mount("test.", make).start().expect("the hub starts");
-        let listener = palabre::bind(([127, 0, 0, 1], 0).into()).expect("loopback has a free port");
-        let addr = listener.local_addr().expect("it is bound");
-        let (serving, app) = (hub.clone(), palabre::http::router(&hub, &Settings::default()));
-        TaskTracker::new().spawn(async move { serving.serve(listener, "/ws", app).await });
-        (hub, addr)
+        serve_whole(hub)
     }
 
     pub(super) fn held(&self) -> Held {

@@ -19,7 +19,7 @@ use self::outside::Outside;
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::Draft;
 use crate::request::{Part, Request};
-use crate::strict::Text;
+use crate::strict::{Text, plain};
 
 /// For `type` and `ref`, which are echoed.
 const WORD_BYTES_MAX: usize = 64;
@@ -115,7 +115,10 @@ pub fn encode(event: &impl Serialize) -> Bytes {
 
 /// A string of 1 to [`WORD_BYTES_MAX`] bytes.
 fn word(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let Text(word) = serde_json::from_str(raw.get()).ok()?;
+    let word = match plain(raw.get()) {
+        Some(word) => word.into(),
+        None => serde_json::from_str::<Text<'_>>(raw.get()).ok()?.0,
+    };
     (1..=WORD_BYTES_MAX).contains(&word.len()).then_some(word)
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::close::CloseCode;
 use crate::hex;
 use crate::place::Position;
+use crate::strict::is_plain;
 
 const FIN: u8 = 0x80;
 const TEXT: u8 = 0x1;
@@ -137,9 +138,7 @@ impl Draft {
     /// Writes `text` as a JSON string. Most need no escaping, and a look that says so is many times quicker than
     /// escaping byte by byte.
     pub(crate) fn text(&mut self, text: &str) {
-        let is_plain =
-            text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'));
-        if is_plain {
+        if is_plain(text) {
             self.push(b"\"");
             self.push(text);
             self.push(b"\"");

@@ -36,7 +36,26 @@ pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 /// A string, borrowed from the frame unless it has escapes. (serde copies an `Option<Cow<str>>` always.)
 #[derive(Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// What a JSON value says that is a string without escapes: what stands between its quotes. It must be known to be a value.
+pub(crate) fn plain(value: &str) -> Option<&str> {
+    let words = value.strip_prefix('"')?.strip_suffix('"')?;
+    is_plain(words).then_some(words)
+}
+
+/// Whether a JSON string shows `text` as it is: no quotes, no backslashes, no control characters. Sixteen bytes at a time, of
+/// which compilers make a few steps.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let (pieces, rest) = text.as_bytes().as_chunks::<16>();
+    let mut last = [b' '; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    let is_plain = |piece: &[u8; 16]| {
+        piece.iter().fold(true, |plain, &byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'))
+    };
+    pieces.iter().all(is_plain) && is_plain(&last)
+}
 
 /// For `deserialize_with`: a string or `null`.
 pub(crate) fn optional_text<'de, D: Deserializer<'de>>(
@@ -113,6 +132,19 @@ impl<'de> Visitor<'de> for Readable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_plain_without_quotes_backslashes_and_control_characters() {
+        let plain = "plain, \u{7f} e, and longer than sixteen";
+        for at in 0..plain.len() {
+            assert!(is_plain(&plain[..at]));
+            for byte in [b'"', b'\\', b'\n', 0, 0x1f] {
+                let mut text = plain.as_bytes().to_vec();
+                text[at] = byte;
+                assert!(!is_plain(str::from_utf8(&text).unwrap()), "{byte} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn every_kind_of_value_is_readable() {

@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde::Deserialize;
 use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
-use serde::de::{DeserializeSeed, Error as _, MapAccess};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Error};
 
 use crate::error::{ErrorCode, Refusal};
+use crate::strict::plain;
 
 /// A piece of a frame's text, read.
 pub(crate) enum Part {
@@ -96,13 +97,58 @@ impl<'a> MapAccess<'a> for Reader<'a> {
         self.rest = rest;
         self.open = Some(field);
         // It was read as a value before, so nothing stands behind it.
-        let value = seed.deserialize(&mut Deserializer::from_str(&self.text[field.value.clone()]))?;
+        let json = &self.text[field.value.clone()];
+        let value = match plain(json) {
+            Some(words) => seed.deserialize(Plain { json, words })?,
+            None => seed.deserialize(&mut Deserializer::from_str(json))?,
+        };
         self.open = None;
         Ok(value)
     }
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.rest.len())
+    }
+}
+
+/// A string without escapes, which most values are, and which need not be read twice.
+struct Plain<'a> {
+    json: &'a str,
+    words: &'a str,
+}
+
+impl<'de> serde::Deserializer<'de> for Plain<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_str(self.words)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_some(self)
+    }
+
+    /// A raw value is one as well.
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        Deserializer::from_str(self.json).deserialize_newtype_struct(name, visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        Deserializer::from_str(self.json).deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
     }
 }
 

@@ -133,6 +133,37 @@ mod tests {
     }
 
     #[test]
+    fn a_string_is_read_as_whatever_is_asked_for_with_escapes_or_without() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Named(String);
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Shade {
+            Red,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Brush<'a> {
+            name: Named,
+            shade: Option<Shade>,
+            letter: char,
+            maker: &'a str,
+            #[serde(borrow)]
+            raw: Option<&'a RawValue>,
+        }
+        for (shade, raw) in [(r#""red""#, r#""a b""#), (r#""r\u0065d""#, r#""a\nb""#)] {
+            let text = format!(
+                r#"{{"type":"x","name":{shade},"shade":{shade},"letter":"é","maker":"","raw":{raw}}}"#
+            );
+            let request = decode(text, &Limits::default()).unwrap();
+            let brush: Brush<'_> = request.body().unwrap();
+            assert_eq!((brush.name, brush.shade), (Named("red".into()), Some(Shade::Red)));
+            assert_eq!((brush.letter, brush.maker, brush.raw.unwrap().get()), ('é', "", raw));
+        }
+        assert_eq!(refused(r#"{"type":"x","width":"\u0033"}"#), refused(r#"{"type":"x","width":"3"}"#));
+    }
+
+    #[test]
     fn each_refusal_names_the_field_and_no_column() {
         assert_eq!(refused(r#"{"type":"x"}"#), "missing field `width`");
         assert_eq!(

@@ -60,6 +60,18 @@ impl Mailbox {
             Err(TryRecvError::Closed) => Some(Received::Closed),
         }
     }
+
+    /// How many deliveries wait, those included that are gone from the ring.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
 }
 
 impl Drop for Mailbox {

@@ -5,6 +5,8 @@ mod apart;
 mod burn;
 mod ends;
 mod errands;
+mod greedy;
+mod joins;
 
 mod log;
 mod rescue;

@@ -27,8 +27,9 @@ const LINES_MAX: usize = 300;
 const SPAWNS: &[(&str, &str)] = &[
     (
         "server/src/consumer/apart.rs",
-        "steps of application code, which its connection waits for as long as it has time",
+        "application code, which its connection waits for as long as it has time, and answers of the layer",
     ),
+    ("server/src/consumer/lane.rs", "its steps, on threads that nobody waits for"),
     ("server/src/pool/entrance.rs", "the workers' threads, which the end of the hub waits for"),
     ("server/src/pool/watchdog.rs", "the thread that looks at them, which ends with the pool"),
 ];

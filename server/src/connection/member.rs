@@ -72,7 +72,7 @@ impl Member {
 
     /// Hands over the events that wait.
     pub(super) async fn deliver_events(&mut self, socket: &Socket) -> Result<(), CloseCode> {
-        loop {
+        while socket.closing.get().is_none() {
             let Some(event) = socket.next_event() else { return Ok(()) };
             let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
             let Some(consumer) = self.consumers.of(kind) else { continue };
@@ -80,6 +80,7 @@ impl Member {
                 self.desk.refuse(None, None, &failure);
             }
         }
+        Ok(())
     }
 
     /// Tells the consumers that the client is there.
@@ -94,7 +95,7 @@ impl Member {
 
     pub(super) async fn disconnected(&mut self, code: CloseCode) {
         // What was asked for before comes first, also where a handler has panicked since.
-        self.desk.run_errands();
+        self.desk.catch_up().await;
         self.consumers.disconnected(code, &self.desk).await;
     }
 }

@@ -185,7 +185,7 @@ impl Connection {
                 Event::Answer(frame) => {
                     if let Client::Known(member) = client {
                         // What it asked for while it was made comes before it.
-                        member.desk.run_errands();
+                        member.desk.catch_up().await;
                     }
                     if let Some(frame) = frame {
                         self.worker.push(&self.socket, frame);

@@ -3,7 +3,13 @@
 use crate::{consumer::apart::Lost, worker::tally::Tally};
 use futures_util::future::{FutureExt, TryFutureExt};
 use palabre_protocol::CloseCode;
-use std::{panic::AssertUnwindSafe, pin::pin, time::Duration};
+use std::{
+    any::Any,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// How long application code may take for one thing.
@@ -21,10 +27,26 @@ pub(crate) fn caught<T>(
     tally: &Tally,
     code: impl Future<Output = T>,
 ) -> impl Future<Output = Result<T, Panicked>> {
-    AssertUnwindSafe(code).catch_unwind().map_err(|_| {
+    AssertUnwindSafe(code).catch_unwind().map_err(|word| {
+        forget(word);
         panicked(tally);
         Panicked
     })
+}
+
+/// Runs application code that does not wait.
+pub(super) fn caught_now<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|word| {
+        forget(word);
+        Panicked
+    })
+}
+
+/// Drops what a panic was given to say, which is the application's and may panic as well.
+fn forget(word: Box<dyn Any + Send>) {
+    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(word))) {
+        mem::forget(worse);
+    }
 }
 
 /// Tells that a handler has panicked. The panic itself was told by the process's hook.

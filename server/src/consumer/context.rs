@@ -4,16 +4,17 @@ use crate::{
     consumer::{
         Failure, Identity, Joined,
         apart::Apart,
+        asking,
         errands::{self, Errand, Join},
         hands::Hands,
         rate::TooFast,
     },
-    worker::fanout::is_object,
+    worker::tally::Tally,
 };
 use bytes::Bytes;
 use channel_layer::{
-    Amendment, Answer, Body, ChannelName, GroupName, LayerState, Message, MessageId, Owner, Recovered,
-    Retention, Roster, Sent, Span,
+    Amendment, Answer, ChannelName, GroupName, LayerState, Message, MessageId, Owner, Recovered, Retention,
+    Roster, Sent, Span,
 };
 use futures_util::future::{BoxFuture, FutureExt};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Refusal};
@@ -28,8 +29,12 @@ const DEFERRED_MAX: usize = 64;
 ///
 /// What is done to the client (`reply`, `close`, `join`, `leave`) is done in the order in which it was asked for, by the thread that
 /// has the client's socket: when the handler next waits or ends, or soon. A message that was sent into a group goes its own way,
-/// and may reach the client before a reply that was made just before it, or after it was to leave. What one step of a handler
-/// asks for is bounded, by 4,096 things and a mebibyte of frames (or one frame): more ends the connection.
+/// and may reach the client before a reply that was made just before it, or after it was to leave. What waits to be done is
+/// bounded, by 4,096 things and a mebibyte of frames (or one frame): more ends the connection. When that has ended nothing is
+/// done, and what is sent still goes out.
+///
+/// What is asked of the layer is `overloaded` while 256 things that a connection's consumers have asked for are under way;
+/// consumers that run [inline](crate::Runs::Inline) are not counted.
 #[derive(Clone)]
 pub struct Context {
     hands: Arc<Hands>,
@@ -138,14 +143,15 @@ impl Context {
         if open.before >= DEFERRED_MAX {
             return Err(Refusal::new(ErrorCode::Overloaded, "too much is under way").into());
         }
-        let counted = async move {
-            let _open = open;
-            work.await
-        };
+        let is_apart = self.apart.is_some();
+        let counted = work.map(move |frame| {
+            drop(open);
+            if is_apart { frame.as_deref().map(Bytes::copy_from_slice) } else { frame }
+        });
         Ok(counted.boxed())
     }
 
-    /// Ends the connection.
+    /// Ends the connection, once the handler that runs has ended.
     pub fn close(&self, code: CloseCode) {
         self.hands.ask(Errand::Close(code));
     }
@@ -164,7 +170,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// `too_many_groups`, `closed` when the connection has ended, or what the layer says.
+    /// `too_many_groups`, `closed` when the connection has ended, `unavailable` when it left meanwhile, or what the layer says.
     pub async fn join_since(
         &self,
         group: &GroupName,
@@ -215,7 +221,8 @@ impl Context {
         counted.await.unwrap_or(0)
     }
 
-    /// Leaves a group, as soon as the handler waits or ends; until then [`member_of`](Self::member_of) finds it.
+    /// Leaves a group, as soon as the handler waits or ends, or in a moment; [`member_of`](Self::member_of) may still find it. A join
+    /// of it that is under way fails.
     pub fn leave(&self, group: &GroupName) {
         self.hands.ask(Errand::Leave(group.clone()));
     }
@@ -228,10 +235,12 @@ impl Context {
     ///
     /// In a debug build, when a frame's body is no such object.
     pub fn group_send(&self, group: &GroupName, message: Message, retention: Retention) -> Answer<Sent> {
-        debug_check(&message);
+        let message = asking::ready(message, self.apart());
         // It set out when its sender's request was read.
         self.hands.set_out(message.id);
-        self.hands.shore.layer.group_send(group.clone(), message, retention)
+        asking::consult(&self.hands, self.apart(), |layer| {
+            layer.group_send(group.clone(), message, retention)
+        })
     }
 
     /// Edits or deletes a kept message; see [`ChannelLayer::amend`](channel_layer::ChannelLayer::amend). Into a frame's body
@@ -247,18 +256,21 @@ impl Context {
         message: Message,
         amendment: Amendment,
     ) -> Answer<Sent> {
-        debug_check(&message);
-        self.hands.shore.layer.amend(group.clone(), target, message, amendment)
+        let message = asking::ready(message, self.apart());
+        asking::consult(&self.hands, self.apart(), |layer| {
+            layer.amend(group.clone(), target, message, amendment)
+        })
     }
 
     /// Sends to one mailbox; see [`ChannelLayer::send`](channel_layer::ChannelLayer::send).
     pub fn send(&self, to: ChannelName, message: Message) -> Answer<()> {
-        self.hands.shore.layer.send(to, message)
+        let message = asking::owned(message, self.apart());
+        asking::consult(&self.hands, self.apart(), |layer| layer.send(to, message))
     }
 
     /// Reads a group's history; see [`ChannelLayer::history`](channel_layer::ChannelLayer::history).
     pub fn history(&self, group: &GroupName, span: Span, messages_max: usize) -> Answer<Recovered> {
-        self.hands.shore.layer.history(group.clone(), span, messages_max)
+        asking::consult(&self.hands, self.apart(), |layer| layer.history(group.clone(), span, messages_max))
     }
 
     /// Who is in a group, on all nodes; see [`Presence`](channel_layer::Presence). A hub that tells nobody has none.
@@ -269,17 +281,16 @@ impl Context {
         }
     }
 
+    /// What its worker counts.
+    pub(super) fn tally(&self) -> &Arc<Tally> {
+        &self.hands.shore.tally
+    }
+
     /// How many are in a group, unless that is nobody's business.
     pub(crate) async fn occupancy(&self, group: &GroupName) -> Option<u64> {
         let occupancy = self.hands.shore.presence.as_ref()?.occupancy(group).await;
         Some(occupancy as u64)
     }
-}
-
-#[track_caller]
-fn debug_check(message: &Message) {
-    let is_showable = || matches!(message.body, Body::Event { .. }) || is_object(message.body.data());
-    debug_assert!(is_showable(), "a frame's body is a JSON object with a type, and nothing around it");
 }
 
 impl fmt::Debug for Context {

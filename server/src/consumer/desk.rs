@@ -6,7 +6,7 @@ use crate::{
     consumer::{
         Context, Failure, Identity,
         apart::Apart,
-        errands::{Answer, ERRANDS_MAX, Errand, Join, Overflown},
+        errands::{Answer, ERRANDS_A_TURN, Errand, Join, Overflown},
         hands::Hands,
         joined::{Hold, Joined, Joins},
     },
@@ -19,6 +19,7 @@ use deferred::PutOff;
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Limits, Refusal};
 use serde::Serialize;
 use std::{cell::RefCell, future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
+use tokio::task::yield_now;
 
 /// What a connection and its consumers act with.
 pub(crate) struct Desk {
@@ -29,8 +30,12 @@ pub(crate) struct Desk {
     put_off: PutOff,
     joins: Rc<Joins>,
     /// Joins of consumers that were read, and not admitted yet.
-    entries: RefCell<Vec<Option<Hold>>>,
+    entries: RefCell<Vec<Option<(Hold, Joining)>>>,
+    joining: Joining,
 }
+
+/// Counted: one for each join of a consumer's that is being read, or was and is not admitted yet.
+type Joining = Rc<()>;
 
 impl Desk {
     /// Made within the connection's task.
@@ -46,7 +51,7 @@ impl Desk {
             Poll::Ready(())
         })
         .await;
-        let (put_off, joins, entries) = Default::default();
+        let (put_off, joins, entries, joining) = Default::default();
         Rc::new(Self {
             worker,
             socket,
@@ -55,6 +60,7 @@ impl Desk {
             put_off,
             joins,
             entries,
+            joining,
         })
     }
 
@@ -66,11 +72,6 @@ impl Desk {
     /// What its worker counts.
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         &self.worker.tally
-    }
-
-    /// Lets something go on here when the connection has ended.
-    pub(super) fn go_on(&self, work: impl Future<Output = ()> + 'static) {
-        self.worker.tasks.spawn_local(work);
     }
 
     /// Sends a frame that is ready.
@@ -113,9 +114,11 @@ impl Desk {
     /// # Errors
     ///
     /// The connection is closing.
-    pub(crate) async fn room(&self) -> Result<(), CloseCode> {
+    pub(crate) async fn room(self: &Rc<Self>) -> Result<(), CloseCode> {
         self.socket.stop_reading();
         loop {
+            // One may be to close it.
+            self.run_errands();
             if let Some(code) = self.socket.closing.get() {
                 return Err(code);
             }
@@ -123,7 +126,10 @@ impl Desk {
                 return Ok(());
             }
             // Whatever else this wakes for is looked at again when the request is done.
-            self.socket.wake.woken().await;
+            tokio::select! {
+                () = self.socket.wake.woken() => {}
+                () = self.asked() => yield_now().await,
+            }
         }
     }
 
@@ -132,19 +138,23 @@ impl Desk {
         self.hands.attend(self.socket.heard.get());
     }
 
-    /// Runs a handler, here or what waits for it elsewhere, and does meanwhile what it asks for.
+    /// Runs a handler, here or what waits for it elsewhere, and does what it asks for: meanwhile, and all of it before this ends.
     pub(crate) async fn attending<T>(self: &Rc<Self>, handler: impl Future<Output = T>) -> T {
         let mut handler = pin!(handler);
-        poll_fn(|cx| {
+        let done = poll_fn(|cx| {
             self.begin();
             let polled = handler.as_mut().poll(cx);
-            self.run_errands();
-            if polled.is_pending() && self.hands.errands.are_due() {
-                cx.waker().wake_by_ref();
+            if polled.is_pending() {
+                self.run_errands();
+                if self.hands.errands.are_due() {
+                    cx.waker().wake_by_ref();
+                }
             }
             polled
         })
-        .await
+        .await;
+        self.catch_up().await;
+        done
     }
 
     /// Waits until a consumer asks for something, outside its handlers. Cancel safe.
@@ -152,11 +162,23 @@ impl Desk {
         poll_fn(|_| if self.hands.errands.are_due() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Does what waits to be done; of what comes meanwhile so much that others have their turn.
-    pub(crate) fn run_errands(self: &Rc<Self>) {
-        for _ in 0..ERRANDS_MAX {
+    /// Does what was asked for before this, a turn's worth at a time.
+    pub(crate) async fn catch_up(self: &Rc<Self>) {
+        if self.run_errands() < ERRANDS_A_TURN {
+            return;
+        }
+        let mut left = self.hands.errands.len();
+        while left > 0 {
+            yield_now().await;
+            left = left.saturating_sub(self.run_errands().max(1));
+        }
+    }
+
+    /// Does what waits to be done, up to a turn's worth; says how much.
+    pub(crate) fn run_errands(self: &Rc<Self>) -> usize {
+        for done in 0..ERRANDS_A_TURN {
             match self.hands.errands.next() {
-                None => return,
+                None => return done,
                 Some(Ok(errand)) => self.run(errand),
                 Some(Err(Overflown)) => {
                     tracing::warn!(
@@ -167,6 +189,7 @@ impl Desk {
                 }
             }
         }
+        ERRANDS_A_TURN
     }
 
     fn run(self: &Rc<Self>, errand: Errand) {
@@ -193,11 +216,16 @@ impl Desk {
     /// Begins a consumer's join: a place from now on, and what is read of the history when it is there.
     fn join(self: &Rc<Self>, join: Join) {
         let Join { group, span, messages_max, answer } = join;
-        let hold = self.hold(&group);
+        let was_in = self.socket.groups.contains(&group);
+        let hold = self.begin_join(&group);
         let desk = Rc::downgrade(self);
         self.worker.tasks.spawn_local(async move {
             let mut answer = answer;
-            let read = async { hold?.read(span, messages_max).await };
+            let read = async {
+                let (hold, joining) = hold?;
+                let (recovered, hold) = hold.read(span, messages_max).await?;
+                Ok((recovered, hold, joining))
+            };
             let read = tokio::select! {
                 read = read => read,
                 () = answer.given_up() => return,
@@ -205,8 +233,8 @@ impl Desk {
             let Some(desk) = desk.upgrade() else { return };
             match answer {
                 Answer::Read(answer) => {
-                    let joined = read.map(|(recovered, hold)| {
-                        Joined::new(recovered, Arc::clone(&desk.hands), desk.keep_entry(hold))
+                    let joined = read.map(|(recovered, hold, joining)| {
+                        Joined::new(recovered, Arc::clone(&desk.hands), desk.keep_entry(hold, joining))
                     });
                     // One that nobody waits for any more lets go of its entry.
                     drop(answer.send(joined));
@@ -214,24 +242,35 @@ impl Desk {
                 // Nor does this one become a member.
                 Answer::Admitted(answer) if answer.is_closed() => {}
                 Answer::Admitted(answer) => {
-                    drop(answer.send(read.and_then(|(_, hold)| hold.admit(Bytes::new))));
+                    let admitted = read.and_then(|(_, hold, _)| hold.admit(Bytes::new));
+                    if answer.send(admitted) == Err(Ok(())) && !was_in {
+                        desk.leave(&group);
+                    }
                 }
             }
         });
     }
 
+    fn begin_join(&self, group: &GroupName) -> Result<(Hold, Joining), Failure> {
+        if Rc::strong_count(&self.joining) > self.groups_max {
+            let message = format!("at most {} joins at a time", self.groups_max);
+            return Err(Refusal::new(ErrorCode::TooManyGroups, message).into());
+        }
+        Ok((self.hold(group)?, Rc::clone(&self.joining)))
+    }
+
     fn take_entry(&self, entry: usize) -> Option<Hold> {
-        self.entries.borrow_mut().get_mut(entry)?.take()
+        Some(self.entries.borrow_mut().get_mut(entry)?.take()?.0)
     }
 
     /// Keeps a hold, and says where.
-    fn keep_entry(&self, hold: Hold) -> usize {
+    fn keep_entry(&self, hold: Hold, joining: Joining) -> usize {
         let mut entries = self.entries.borrow_mut();
         let free = entries.iter().position(Option::is_none).unwrap_or(entries.len());
         if free == entries.len() {
             entries.push(None);
         }
-        entries[free] = Some(hold);
+        entries[free] = Some((hold, joining));
         free
     }
 
@@ -240,7 +279,7 @@ impl Desk {
         for errand in self.hands.errands.end() {
             if let Errand::Defer(Some(apart), work) = errand {
                 // Its end is application code as well.
-                drop(apart.finish(async move { drop(work) }));
+                drop(apart.finish(async { drop(work) }, self.tally()));
             }
         }
         self.put_off.end();
@@ -265,5 +304,9 @@ mod tests {
         desk.write(vec![b'x'; 600 << 10].into());
         assert!(desk.room().now_or_never().is_none());
         assert!(socket.is_unread.get() && socket.begun.get().is_none());
+        // What its consumers ask for meanwhile is done.
+        let cx = desk.context(None);
+        let (room, ()) = tokio::join!(desk.room(), async { cx.close(CloseCode::Banned) });
+        assert_eq!(room, Err(CloseCode::Banned));
     }
 }

@@ -18,9 +18,12 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Errands that may wait behind the next, and what they may weigh: as much as an outbox holds, which is where most of them go.
-pub(super) const ERRANDS_MAX: usize = 4_096;
+/// Errands that may wait, and what they may weigh: as much as an outbox holds, which is where most of them go.
+const ERRANDS_MAX: usize = 4_096;
 const BYTES_MAX: usize = 1 << 20;
+
+/// How many are done before others have their turn.
+pub(super) const ERRANDS_A_TURN: usize = 64;
 
 /// One thing to be done on the worker's thread.
 pub(super) enum Errand {
@@ -123,7 +126,7 @@ impl Errands {
         let refused = if list.next.is_none() {
             list.next = Some(errand);
             None
-        } else if list.more.len() < ERRANDS_MAX && bytes <= BYTES_MAX {
+        } else if list.more.len() < ERRANDS_MAX - 1 && bytes <= BYTES_MAX {
             list.more.push_back(errand);
             None
         } else {
@@ -141,7 +144,10 @@ impl Errands {
 
     /// Has the task look again what it may do, unless it does by itself.
     pub(super) fn look_again(&self) {
+        // Held, so that who has seen the list empty sees what was done before this, or this.
+        let list = self.list();
         self.is_due.store(true, Ordering::SeqCst);
+        drop(list);
         if !self.is_attended.load(Ordering::SeqCst) {
             self.wake();
         }
@@ -179,6 +185,12 @@ impl Errands {
             return Some(Err(Overflown));
         }
         next.map(Ok)
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        let list = self.list();
+        usize::from(list.next.is_some()) + list.more.len()
     }
 
     /// Whose task the connection is; said before anybody asks for anything.

@@ -28,6 +28,8 @@ pub(super) struct Hands {
     open: AtomicUsize,
     /// With so much of that the client is not read.
     open_max: usize,
+    /// What a consumer that runs apart has asked the layer for, and is under way.
+    pub(super) asking: AtomicUsize,
     /// When the client was last heard before a handler began, as the departures count.
     heard: AtomicU64,
     pub(super) shore: Arc<Shore>,
@@ -43,6 +45,7 @@ impl Hands {
             errands: Errands::new(),
             open: AtomicUsize::new(0),
             open_max,
+            asking: AtomicUsize::new(0),
             heard: AtomicU64::new(0),
             shore: Arc::clone(&worker.shore),
         }

@@ -99,8 +99,8 @@ impl Hold {
         span: Span,
         messages_max: usize,
     ) -> Result<(Recovered, Self), Failure> {
-        if !self.is_heard {
-            self.worker.hear(&self.group).await?;
+        if !self.is_heard && !self.worker.hear(&self.group).await? {
+            return Err(left());
         }
         let recovered = self.worker.layer.history(self.group.clone(), span, messages_max).await?;
         self.head = Some(recovered.page().head);
@@ -111,16 +111,20 @@ impl Hold {
     ///
     /// # Errors
     ///
-    /// Another join of the same connection holds this place.
+    /// Another join of the same connection holds this place, or it has left the group since.
     pub(crate) fn admit(self, snapshot: impl FnOnce() -> Bytes) -> Result<(), Failure> {
         let Some(head) = self.head.filter(|_| self.joins.is_latest(&self.group, self.serial)) else {
             return Err(
                 Refusal::new(ErrorCode::Unavailable, "another join took the place of this one").into()
             );
         };
-        self.worker.admit_to(&self.group, &self.socket, head, snapshot);
-        Ok(())
+        let is_admitted = self.worker.admit_to(&self.group, &self.socket, head, snapshot);
+        is_admitted.then_some(()).ok_or_else(left)
     }
+}
+
+fn left() -> Failure {
+    Refusal::new(ErrorCode::Unavailable, "the group was left before the join was done").into()
 }
 
 impl Drop for Hold {

@@ -5,6 +5,7 @@
 //! what a consumer must see.
 
 pub(crate) mod apart;
+mod asking;
 pub(crate) mod careful;
 mod context;
 pub(crate) mod desk;
@@ -13,6 +14,7 @@ mod errands;
 pub mod gate;
 mod hands;
 pub(crate) mod joined;
+mod lane;
 pub(crate) mod mounted;
 pub(crate) mod rate;
 mod seat;

@@ -129,7 +129,7 @@ impl Mounts {
     pub(crate) fn seat(&self, handshake: &Arc<Handshake>, desk: &Desk) -> Mounted {
         let seat = |mount: &Mount| {
             let threads = self.threads.as_ref().filter(|_| mount.runs == Runs::Apart);
-            let cx = desk.context(threads.map(|threads| threads.apart().clone()));
+            let cx = desk.context(threads.map(Threads::apart));
             let unmade = Unmade { make: Arc::clone(&mount.make), handshake: Arc::clone(handshake) };
             (Arc::clone(&mount.prefix), Seated::new(unmade, cx))
         };

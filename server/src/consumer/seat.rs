@@ -86,9 +86,12 @@ impl Seat {
     }
 
     /// The consumer if no handler has it.
-    fn take(self: &Arc<Self>) -> Option<Lent> {
-        let mut state = self.state();
-        let (consumer, has_failed) = match mem::replace(&mut *state, State::Lent(None)) {
+    pub(super) fn take(self: &Arc<Self>) -> Option<Lent> {
+        self.take_from(&mut self.state())
+    }
+
+    fn take_from(self: &Arc<Self>, state: &mut State) -> Option<Lent> {
+        let (consumer, has_failed) = match mem::replace(state, State::Lent(None)) {
             State::There(consumer) => (consumer, false),
             State::Failed(consumer) => (consumer, true),
             other => {
@@ -99,18 +102,24 @@ impl Seat {
         Some(Lent { consumer: Some(consumer), has_failed, seat: Arc::clone(self) })
     }
 
+    /// Whether a handler has it.
+    pub(super) fn is_lent(&self) -> bool {
+        matches!(*self.state(), State::Lent(_))
+    }
+
     /// Waits until no handler has it any more; `None` if it is gone, or was never made: nobody has to be told of an end
     /// that comes before the beginning. One waits at a time.
     pub(super) async fn returned(self: Arc<Self>) -> Option<Lent> {
         poll_fn(|cx| {
-            let lent = self.take();
-            if lent.is_none()
-                && let State::Lent(waiter) = &mut *self.state()
-            {
-                *waiter = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            Poll::Ready(lent)
+            let mut state = self.state();
+            let before = match &mut *state {
+                State::Lent(waiter) => waiter.replace(cx.waker().clone()),
+                state => return Poll::Ready(self.take_from(state)),
+            };
+            // What wakes a task may be the last of it.
+            drop(state);
+            drop(before);
+            Poll::Pending
         })
         .await
     }
@@ -126,7 +135,13 @@ impl Lent {
         if !self.has_failed && timeout(HANDLER_MAX, self.disconnected(why, &cx)).await.is_err() {
             overran();
         }
-        drop(self.consumer.take());
+        self.end().await;
+    }
+
+    /// Ends the consumer where this is awaited.
+    pub(super) fn end(mut self) -> impl Future<Output = ()> + Send + use<> {
+        let consumer = self.consumer.take();
+        async { drop(consumer) }
     }
 }
 
@@ -155,6 +170,43 @@ impl Drop for Lent {
         let before = mem::replace(&mut *self.seat.state(), back);
         if let State::Lent(Some(waiter)) = before {
             waiter.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consumer::{Consumer, Outcome};
+    use futures_util::FutureExt;
+    use palabre_protocol::Request;
+    use std::{hint, sync::Barrier};
+
+    struct Idle;
+
+    impl Consumer for Idle {
+        async fn received(&mut self, _: Request, _: &Context) -> Outcome {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_consumer_that_comes_back_while_somebody_looks_is_not_taken_for_gone() {
+        for round in 0..2_000 {
+            let seat = Arc::new(Seat { state: Mutex::new(State::There(Box::new(Idle))) });
+            let lent = seat.lend().unwrap();
+            let start = Barrier::new(2);
+            let looked = thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    // So that they meet at every point of the look.
+                    (0..round % 200).for_each(|_| hint::spin_loop());
+                    drop(lent);
+                });
+                start.wait();
+                Arc::clone(&seat).returned().now_or_never()
+            });
+            assert!(!matches!(looked, Some(None)), "in round {round}");
         }
     }
 }

@@ -12,7 +12,7 @@ use channel_layer::{GroupName, Page, Posted};
 use futures_util::future::{BoxFuture, FutureExt};
 use palabre_protocol::{CloseCode, Request};
 use std::{mem, rc::Rc, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 /// How long a connection that ends waits for a handler to come back that it does not wait for.
 const RETURN_MAX: Duration = Duration::from_millis(100);
@@ -121,31 +121,47 @@ impl Seated {
                 }
             }
             Place::Apart(apart, seat) => {
-                // A handler that is not waited for any more comes back as soon as it pauses.
-                match timeout(RETURN_MAX, Arc::clone(seat).returned()).await {
-                    Ok(None) => {}
-                    Ok(Some(lent)) => {
-                        let told = desk.attending(apart.finish(lent.leave(why, self.cx.clone())));
-                        match timeout(HANDLER_MAX + RETURN_MAX, told).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(why)) => drop(lost(desk.tally(), why)),
-                            Err(_) => drop(overran()),
-                        }
+                let lent = seat.take();
+                let is_back = lent.is_some();
+                if !(is_back || seat.is_lent()) {
+                    return;
+                }
+                let (seat, cx) = (Arc::clone(seat), self.cx.clone());
+                let (back, has_come_back) = oneshot::channel();
+                let leaving = async move {
+                    let lent = match lent {
+                        None => seat.returned().await,
+                        lent => lent,
+                    };
+                    // Nobody may wait for it any more.
+                    back.send(()).ok();
+                    if let Some(lent) = lent {
+                        lent.leave(why, cx).await;
                     }
-                    Err(_) => {
-                        // If it computes, that may be much later.
-                        let (seat, apart) = (Arc::clone(seat), apart.clone());
-                        let (cx, tally) = (self.cx.clone(), Arc::clone(desk.tally()));
-                        desk.go_on(async move {
-                            if let Some(lent) = seat.returned().await
-                                && let Err(why) = apart.finish(lent.leave(why, cx)).await
-                            {
-                                lost(&tally, why);
-                            }
-                        });
-                    }
+                };
+                let told = apart.finish(leaving, desk.tally());
+                // A handler that is not waited for any more comes back as soon as it pauses. If it computes, that may be much later, and
+                // its consumer is told then.
+                if !is_back && timeout(RETURN_MAX, has_come_back).await.is_err() {
+                    return;
+                }
+                match timeout(HANDLER_MAX + RETURN_MAX, desk.attending(told)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(why)) => drop(lost(desk.tally(), why)),
+                    Err(_) => drop(overran()),
                 }
             }
+        }
+    }
+}
+
+impl Drop for Seated {
+    /// One that was not told of its end, for the hub has ended with connections left, ends where it ran.
+    fn drop(&mut self) {
+        if let Place::Apart(apart, seat) = &self.place
+            && let Some(lent) = seat.take()
+        {
+            drop(apart.finish(lent.end(), self.cx.tally()));
         }
     }
 }

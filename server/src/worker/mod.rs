@@ -4,6 +4,7 @@
 //! further off than the writes before it. What is said is decided elsewhere; here, to whom and in which order.
 
 pub(crate) mod awaited;
+mod enter;
 pub(crate) mod fanout;
 mod flush;
 pub(crate) mod follow;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use channel_layer::{ChannelLayer, GroupName, MemoryLayer, Page};
+use channel_layer::{ChannelLayer, GroupName, MemoryLayer, Message, MessageId, Page, Posted};
 use futures_util::future::{BoxFuture, FutureExt, join_all, pending};
 use palabre::consumer::gate::Admission;
 use palabre::people::GuestGate;
@@ -17,7 +17,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::{hub, serve};
+use super::{hub, serve, serve_whole};
 
 /// Who was told of which end.
 type Told = Arc<Mutex<Vec<(&'static str, CloseCode)>>>;
@@ -204,4 +204,65 @@ async fn of_a_long_join_only_some_groups_are_read_ahead() {
         assert_eq!(ana.expect("joined").await["group"], group(number));
     }
     tokio::time::timeout(Duration::from_secs(10), hub.end()).await.expect("it ends");
+}
+
+/// Closes its connection at the first event, and says on which threads it heard of one and ended.
+struct Last(Arc<Mutex<Vec<String>>>);
+
+impl Last {
+    fn note(&self, what: &str) {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        self.0.lock().expect("it is whole").push(format!("{what} on {thread}"));
+    }
+}
+
+impl Consumer for Last {
+    async fn received(&mut self, _: Request, cx: &Context) -> Outcome {
+        // Both wait by the time that this has ended.
+        for _ in 0..2 {
+            cx.send(cx.address().clone(), Message::event(MessageId::random(), "test.event", "")).await?;
+        }
+        cx.join(&"room".parse()?).await?;
+        Ok(())
+    }
+
+    async fn delivered(&mut self, _: &Posted, cx: &Context) -> Outcome {
+        self.note("delivered");
+        cx.close(CloseCode::Banned);
+        Ok(())
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.note("dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_hands_over_no_more_events() {
+    let notes: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&notes);
+    let hub = Hub::test().mount("test.", move |_| Last(Arc::clone(&noted))).open().await;
+    let mut ana = hub.client("Ana").await;
+    ana.raw_text(r#"{"type":"test.go"}"#).await;
+    assert_eq!(ana.closed().await, CloseCode::Banned.code());
+    hub.end().await;
+    assert_eq!(*notes.lock().expect("it is whole"), ["delivered on application", "dropped on application"]);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_hub_ends_before_its_connection_ends_where_it_ran() {
+    let notes: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&notes);
+    let plan = DrainPlan { timeout: Duration::ZERO, ..DrainPlan::default() };
+    let hub = Hub::test().drain_plan(plan).mount("test.", move |_| Last(Arc::clone(&noted)));
+    let (hub, addr) = serve_whole(hub.start().expect("the hub starts"));
+    let mut ana = Client::connect(addr).await;
+    ana.hello("Ana").await;
+    assert_eq!(hub.drain().await, Drained::CutOff(1));
+    let ended = async || (!notes.lock().expect("it is whole").is_empty()).then_some(());
+    until("the consumer has ended", ended).await;
+    assert_eq!(*notes.lock().expect("it is whole"), ["dropped on application"]);
+    drop(ana);
 }

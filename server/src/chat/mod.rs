@@ -30,7 +30,8 @@ pub const PREFIX: &str = "chat.";
 /// The chat behind one connection.
 #[derive(Debug)]
 pub struct Chat {
-    limits: Limits,
+    /// The hub's, as a rule: one for all.
+    limits: Arc<Limits>,
     /// What stands beside the messages, if something does.
     chats: Option<Arc<Chats>>,
     typist: Typist,
@@ -40,8 +41,8 @@ pub struct Chat {
 impl Chat {
     /// A chat of messages alone: its reactions and read positions are `unknown_type`, and its edits limited by connection only.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, chats: None, typist: Typist::default(), pace: Pace::new() }
+    pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
+        Self { limits: limits.into(), chats: None, typist: Typist::default(), pace: Pace::new() }
     }
 
     /// One with reactions and read positions.

@@ -42,6 +42,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let plan = DrainPlan { delay: plan.delay, window: plan.window, rate: plan.rate, timeout: plan.timeout };
     let (layer, state) = layers::layer(&settings)?;
     let chats = Chats::new(Arc::clone(&layer), state, &settings.limits);
+    let texts = Arc::new(limits);
     let mut builder = Hub::builder(layer);
     if !settings.presence.enabled {
         builder = builder.without_presence();
@@ -51,7 +52,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         .drain_plan(plan)
         .rates(settings.limits)
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
-        .mount(chat::PREFIX, move |_| Chat::new(limits).sharing(&chats))
+        .mount(chat::PREFIX, move |_| Chat::new(Arc::clone(&texts)).sharing(&chats))
         .start()?;
     let (node, id) = (hub.node(), settings.node.id.as_ref().map(tracing::field::display));
     tracing::info!(event = "hub.started", node, id, version = env!("CARGO_PKG_VERSION"), "the hub is up");

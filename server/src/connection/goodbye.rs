@@ -39,11 +39,11 @@ impl Connection {
             }
         });
         loop {
-            let left = socket.outbox.borrow().bytes();
+            let left = socket.outbox().bytes();
             if timeout(LINGER, &mut answered).await.is_ok() {
                 return hear_out(worker, socket).await;
             }
-            if socket.outbox.borrow().bytes() == left {
+            if socket.outbox().bytes() == left {
                 return;
             }
         }
@@ -53,12 +53,12 @@ impl Connection {
 /// Waits until the kernel has taken what is queued, as long as it takes some of that.
 pub(super) async fn hear_out(worker: &Worker, socket: &Rc<Socket>) {
     // What is queued may not have been offered yet.
-    worker.write(socket, Instant::now());
-    let mut left = socket.outbox.borrow().bytes();
+    worker.write(socket);
+    let mut left = socket.outbox().bytes();
     let mut until = Instant::now() + LINGER;
     while socket.blocked.get() {
         if timeout_at(until, socket.wake.woken()).await.is_err() {
-            let now_left = socket.outbox.borrow().bytes();
+            let now_left = socket.outbox().bytes();
             if now_left == left {
                 return;
             }

@@ -23,7 +23,7 @@ use crate::{
     config::Rates,
     consumer::{Gate, careful, mounted::Mounts, rate::Users},
     listen::handshake::Handshake,
-    socket::{Socket, stream::Stream},
+    socket::{Socket, outbox::Outbox, stream::Stream},
     worker::Worker,
 };
 use bytes::Bytes;
@@ -129,7 +129,7 @@ impl Connection {
         let code = match end {
             End::Close(code) => code,
             End::Gone(code) => {
-                self.socket.outbox.borrow_mut().end();
+                self.socket.with_outbox(Outbox::end);
                 code
             }
         };
@@ -164,8 +164,7 @@ impl Connection {
             if let Some(code) = self.socket.closing.get() {
                 return End::Close(code);
             }
-            let may_read =
-                open < self.limits(client).open_requests && !self.socket.outbox.borrow().is_half_full();
+            let may_read = open < self.limits(client).open_requests && !self.socket.is_half_full();
             if may_read {
                 self.socket.go_on_reading();
             } else {
@@ -280,7 +279,7 @@ impl Connection {
                 Client::Known(member) => member.desk.open(),
                 Client::New(_) | Client::Echo(_) => 0,
             };
-            let full = open >= open_max || self.socket.outbox.borrow().is_half_full();
+            let full = open >= open_max || self.socket.is_half_full();
             if full || self.socket.closing.get().is_some() {
                 break;
             }

@@ -393,7 +393,7 @@ mod tests {
             reads += 1;
         }
         assert!(reads < 1_000, "{reads} reads");
-        assert_eq!(socket.outbox.borrow().bytes(), 0, "a ping was answered");
+        assert_eq!(socket.outbox().bytes(), 0, "a ping was answered");
     }
 
     /// The next thing that came in.

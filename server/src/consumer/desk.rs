@@ -122,7 +122,7 @@ impl Desk {
             if let Some(code) = self.socket.closing.get() {
                 return Err(code);
             }
-            if !self.socket.outbox.borrow().is_half_full() {
+            if !self.socket.is_half_full() {
                 return Ok(());
             }
             // Whatever else this wakes for is looked at again when the request is done.

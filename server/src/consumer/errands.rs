@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// Errands that may wait, and what they may weigh: as much as an outbox holds, which is where most of them go.
-const ERRANDS_MAX: usize = 4_096;
+const ERRANDS_MAX: u32 = 4_096;
 const BYTES_MAX: usize = 1 << 20;
 
 /// How many are done before others have their turn.
@@ -71,25 +71,29 @@ impl Answer {
 }
 
 /// The errands of one connection.
+#[repr(C)]
 pub(super) struct Errands {
-    /// Held for a look.
-    list: Mutex<List>,
     /// Something waits there. With `is_attended` it is what two sides ask of each other, each after it has said its own: so
     /// one of them sees the other.
     is_due: AtomicBool,
     /// The connection's task looks here next by itself.
     is_attended: AtomicBool,
+    /// Held for a look.
+    list: Mutex<List>,
     /// The connection's task, which is one for all of its life.
     task: OnceLock<Waker>,
 }
 
+#[repr(C)]
 struct List {
+    stage: Stage,
+    /// How many wait.
+    count: u32,
+    bytes: usize,
     /// One is what most handlers ask for; it needs no memory.
     next: Option<Errand>,
     /// Those behind it.
     more: VecDeque<Errand>,
-    bytes: usize,
-    stage: Stage,
 }
 
 /// More was asked for than is done, and lost; so the connection has to end.
@@ -108,7 +112,7 @@ enum Stage {
 
 impl Errands {
     pub(super) fn new() -> Self {
-        let list = List { next: None, more: VecDeque::new(), bytes: 0, stage: Stage::Open };
+        let list = List { stage: Stage::Open, count: 0, bytes: 0, next: None, more: VecDeque::new() };
         let (is_due, is_attended, task) = Default::default();
         Self { list: Mutex::new(list), is_due, is_attended, task }
     }
@@ -123,17 +127,17 @@ impl Errands {
         }
         // One frame may be as long as it is.
         let bytes = list.bytes + errand.bytes();
-        let refused = if list.next.is_none() {
+        let mut refused = None;
+        if list.count == 0 {
             list.next = Some(errand);
-            None
-        } else if list.more.len() < ERRANDS_MAX - 1 && bytes <= BYTES_MAX {
+        } else if list.count < ERRANDS_MAX && bytes <= BYTES_MAX {
             list.more.push_back(errand);
-            None
         } else {
             list.stage = Stage::Overflown;
-            Some(errand)
-        };
+            refused = Some(errand);
+        }
         list.bytes = bytes;
+        list.count += u32::from(refused.is_none());
         self.is_due.store(true, Ordering::SeqCst);
         drop(list);
         if !self.is_attended.load(Ordering::SeqCst) {
@@ -171,13 +175,17 @@ impl Errands {
         }
         let mut list = self.list();
         let next = list.next.take();
-        list.next = list.more.pop_front();
         if let Some(errand) = &next {
             list.bytes -= errand.bytes();
+            list.count -= 1;
         }
-        if list.next.is_none() {
-            // What grew in a burst is given back.
-            list.more = VecDeque::new();
+        if list.count > 0 {
+            list.next = list.more.pop_front();
+            if list.count == 1 {
+                // What grew in a burst is given back.
+                list.more = VecDeque::new();
+            }
+        } else {
             self.is_due.store(list.stage == Stage::Overflown && next.is_some(), Ordering::Relaxed);
         }
         if next.is_none() && list.stage == Stage::Overflown {
@@ -189,8 +197,7 @@ impl Errands {
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        let list = self.list();
-        usize::from(list.next.is_some()) + list.more.len()
+        self.list().count as usize
     }
 
     /// Whose task the connection is; said before anybody asks for anything.
@@ -208,6 +215,7 @@ impl Errands {
     pub(super) fn end(&self) -> impl Iterator<Item = Errand> + use<> {
         let mut list = self.list();
         list.stage = Stage::Over;
+        list.count = 0;
         list.next.take().into_iter().chain(mem::take(&mut list.more))
     }
 

@@ -18,7 +18,7 @@ use crate::socket::{
 use channel_layer::{ChannelName, Member, Posted};
 use palabre_protocol::{CloseCode, frame};
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, OnceCell, Ref, RefCell},
     collections::VecDeque,
     fmt,
     sync::Arc,
@@ -57,15 +57,18 @@ pub(crate) enum Stage {
     Echo,
 }
 
-/// In this order, so that what a delivery touches of each member stands together: a descriptor's number at the end of the
-/// stream, what says whether it may be written to, and the beginning of the outbox.
+/// In this order, so that all that a delivery touches of a member is in one line of the processor's cache, with the counts of
+/// its [`Rc`](std::rc::Rc): from a descriptor's number at the end of the stream to whether the hub has decided to end it. And what
+/// a message of its client's touches is in the next two.
 #[repr(C)]
 pub(crate) struct Socket {
     pub(crate) stream: Stream,
-    /// When something was last written to it.
-    pub(crate) spoke: Cell<Instant>,
+    /// The worker's turn in which something was last written to it.
+    pub(crate) written: Cell<u64>,
     /// The kernel takes no more for now; a task waits until it does.
     pub(crate) blocked: Cell<bool>,
+    /// Nothing waits in the outbox, and something may.
+    is_idle: Cell<bool>,
     /// It stands in the worker's queue of sockets to be written.
     pub(crate) touched: Cell<bool>,
     /// The hub does not read it for now, so that its silence says nothing.
@@ -75,13 +78,15 @@ pub(crate) struct Socket {
     pub(crate) stage: Cell<Stage>,
     /// The hub has decided to end this connection.
     pub(crate) closing: Cell<Option<CloseCode>>,
-    pub(crate) outbox: RefCell<Outbox>,
+    /// Events wait in the inbox.
+    has_events: Cell<bool>,
     /// Wakes the connection's task: an event, an outbox that has drained, a reply that it has to wait for, room for a request, a close.
     pub(crate) wake: Wake,
     /// When the client was last heard.
     pub(crate) heard: Cell<Instant>,
     /// Since when the client is in the middle of a message.
     pub(crate) begun: Cell<Option<Instant>>,
+    outbox: RefCell<Outbox>,
     /// Events for the connection's consumer.
     inbox: RefCell<VecDeque<Arc<Posted>>>,
     /// The groups that it is in, or is about to be.
@@ -103,16 +108,18 @@ impl Socket {
             address,
             stream,
             outbox: RefCell::default(),
+            is_idle: Cell::new(true),
             touched: Cell::new(false),
             blocked: Cell::new(false),
             inbox: RefCell::default(),
+            has_events: Cell::new(false),
             wake: Wake::default(),
             closing: Cell::new(None),
             stage: Cell::new(Stage::New),
             member: OnceCell::new(),
             heard: Cell::new(now),
             is_unread: Cell::new(false),
-            spoke: Cell::new(now),
+            written: Cell::new(0),
             begun: Cell::new(None),
             watched: Cell::new(false),
             groups: Arc::default(),
@@ -148,11 +155,36 @@ impl Socket {
     /// Offers the client what waits once more, and resets the connection unless it takes all of it. Nothing is queued any
     /// more.
     pub(crate) fn end(&self) {
-        let mut outbox = self.outbox.borrow_mut();
-        outbox.end();
-        if !matches!(outbox.flush(&self.stream), Ok(Flushed::All)) {
+        let flushed = self.with_outbox(|outbox| {
+            outbox.end();
+            outbox.flush(&self.stream)
+        });
+        if !matches!(flushed, Ok(Flushed::All)) {
             self.stream.abort();
         }
+    }
+
+    /// What waits to be written.
+    pub(crate) fn outbox(&self) -> Ref<'_, Outbox> {
+        self.outbox.borrow()
+    }
+
+    /// Changes what waits to be written.
+    pub(crate) fn with_outbox<T>(&self, change: impl FnOnce(&mut Outbox) -> T) -> T {
+        let mut outbox = self.outbox.borrow_mut();
+        let done = change(&mut outbox);
+        self.is_idle.set(outbox.is_idle());
+        done
+    }
+
+    /// Whether nothing waits, and something may be written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle.get()
+    }
+
+    /// Whether so much waits that the client's requests should wait too.
+    pub(crate) fn is_half_full(&self) -> bool {
+        !self.is_idle.get() && self.outbox.borrow().is_half_full()
     }
 
     /// Whether what may be skipped should be: it would have to wait.
@@ -163,19 +195,20 @@ impl Socket {
     /// Ends the connection of a client that does not take what is sent to it: after all that waits comes the close frame,
     /// and whatever is sent from now on is dropped, so that it misses an end and nothing in the middle.
     pub(crate) fn cut(&self) {
-        self.outbox.borrow_mut().end_with(frame::close(CloseCode::TooSlow));
+        self.with_outbox(|outbox| outbox.end_with(frame::close(CloseCode::TooSlow)));
         self.close(CloseCode::TooSlow);
     }
 
     /// Whether events wait for the connection's consumer.
     pub(crate) fn has_events(&self) -> bool {
-        !self.inbox.borrow().is_empty()
+        self.has_events.get()
     }
 
     /// The next event for the connection's consumer.
     pub(crate) fn next_event(&self) -> Option<Arc<Posted>> {
         let mut inbox = self.inbox.borrow_mut();
         let event = inbox.pop_front();
+        self.has_events.set(!inbox.is_empty());
         if inbox.is_empty() {
             // Most sockets never get an event, and a burst of them must not keep its room.
             *inbox = VecDeque::new();
@@ -192,6 +225,7 @@ impl Socket {
             return;
         }
         inbox.push_back(event);
+        self.has_events.set(true);
         self.wake.wake();
     }
 }

@@ -208,7 +208,7 @@ mod tests {
         scene.deliver_all();
         assert_eq!(socket.closing.get(), Some(CloseCode::TooSlow));
         // After its close nothing more is queued, so the client cannot go on behind the hole.
-        scene.worker.write(&socket, tokio::time::Instant::now());
+        scene.worker.write(&socket);
         let mut header = [0; 2];
         tokio::io::AsyncReadExt::read_exact(&mut client, &mut header).await.unwrap();
         assert_eq!(header[0], 0x88);

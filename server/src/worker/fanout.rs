@@ -277,7 +277,7 @@ mod tests {
             // A turn of one delivery, and then the next.
             scene.deliver(first);
             let next = scene.mailbox.try_recv().unwrap();
-            scene.worker.deliver(next, &mut scene.mailbox, 1, &mut Turn::begin());
+            scene.worker.deliver(next, &mut scene.mailbox, 1, &mut Turn::begin(&scene.worker));
             assert_eq!(scene.worker.tally.repairs.get(), 1);
             scene.settled().await;
         };

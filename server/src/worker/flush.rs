@@ -26,13 +26,15 @@ const BLOCKED_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Turn {
     pub(super) begun: Instant,
+    /// Which of the worker's turns it is.
+    number: u64,
     writes: usize,
     is_spent: bool,
 }
 
 impl Turn {
-    pub(super) fn begin() -> Self {
-        Self { begun: Instant::now(), writes: 0, is_spent: false }
+    pub(super) fn begin(worker: &Worker) -> Self {
+        Self { begun: Instant::now(), number: worker.next_turn(), writes: 0, is_spent: false }
     }
 
     /// Counts a write; gives `false` instead when the turn is over.
@@ -63,11 +65,11 @@ pub(super) enum Left {
 impl Worker {
     /// Queues whole frames for a socket, to be written before the worker sleeps.
     pub(crate) fn push(&self, socket: &Rc<Socket>, frames: Bytes) {
-        let mut pushed = socket.outbox.borrow_mut().push(frames);
+        let mut pushed = socket.with_outbox(|outbox| outbox.push(frames));
         if let Err(Full(frames)) = pushed {
             // The kernel may not have been asked yet; a burst is no fault of the client's.
-            self.write(socket, Instant::now());
-            pushed = socket.outbox.borrow_mut().push(frames);
+            self.write(socket);
+            pushed = socket.with_outbox(|outbox| outbox.push(frames));
         }
         if pushed.is_err() {
             // Never skipped in silence: it comes back and resumes.
@@ -87,7 +89,7 @@ impl Worker {
 
     /// Queues the last frame for a socket, unless one is queued.
     pub(crate) fn push_close(&self, socket: &Rc<Socket>, code: CloseCode) {
-        socket.outbox.borrow_mut().end_with(frame::close(code));
+        socket.with_outbox(|outbox| outbox.end_with(frame::close(code)));
         self.touch(socket);
     }
 
@@ -106,7 +108,7 @@ impl Worker {
         while turn.write() {
             let Some(socket) = self.touched.borrow_mut().pop_front() else { return Left::None };
             socket.touched.set(false);
-            self.write(&socket, turn.begun);
+            self.write(&socket);
         }
         if self.touched.borrow().is_empty() { Left::None } else { Left::Some }
     }
@@ -116,32 +118,29 @@ impl Worker {
     ///
     /// A fan-out walks its members' memory once instead of twice, and most of what waits nowhere is never queued.
     pub(super) fn write_through(&self, socket: &Rc<Socket>, piece: &Bytes, turn: &mut Turn) {
-        let is_first =
-            !socket.blocked.get() && socket.spoke.get() != turn.begun && socket.outbox.borrow().is_idle();
+        let is_first = !socket.blocked.get() && socket.written.get() != turn.number && socket.is_idle();
         if !is_first || !turn.write() {
             return self.push(socket, piece.clone());
         }
         match socket.stream.try_write(piece) {
-            Ok(written) if written == piece.len() => socket.spoke.set(turn.begun),
+            Ok(written) if written == piece.len() => socket.written.set(turn.number),
             // Whatever went wrong goes wrong again at the flush, which knows what to do.
             refused => {
                 let written = refused.unwrap_or(0);
-                socket.outbox.borrow_mut().go_on(piece.clone(), written);
+                socket.with_outbox(|outbox| outbox.go_on(piece.clone(), written));
                 self.touch(socket);
             }
         }
     }
 
     /// Offers the kernel what waits, unless it has refused already.
-    pub(crate) fn write(&self, socket: &Rc<Socket>, now: Instant) {
+    pub(crate) fn write(&self, socket: &Rc<Socket>) {
         if socket.blocked.get() {
             return;
         }
-        let mut outbox = socket.outbox.borrow_mut();
-        let was_half_full = outbox.is_half_full();
-        let flushed = outbox.flush(&socket.stream);
-        drop(outbox);
-        socket.spoke.set(now);
+        let was_half_full = socket.is_half_full();
+        let flushed = socket.with_outbox(|outbox| outbox.flush(&socket.stream));
+        socket.written.set(self.turns.get());
         match flushed {
             // Its requests may have been waiting for room.
             Ok(Flushed::All) if was_half_full => socket.wake.wake(),
@@ -168,7 +167,7 @@ async fn drain(socket: Rc<Socket>) {
                 continue;
             }
         }
-        let flushed = socket.outbox.borrow_mut().flush(&socket.stream);
+        let flushed = socket.with_outbox(|outbox| outbox.flush(&socket.stream));
         match flushed {
             Ok(Flushed::Blocked) => {}
             Ok(Flushed::All) => break,

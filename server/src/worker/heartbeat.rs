@@ -5,14 +5,15 @@
 
 use crate::{socket::Socket, worker::Worker};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Ping};
-use std::time::Duration;
+use std::{mem, time::Duration};
 use tokio::time::Instant;
 
 /// Seconds between two visits to a place.
 const STRIDE: usize = 25;
 
-/// Who spoke just now need not be asked whether they are there.
-const RECENT: Duration = Duration::from_secs(5);
+/// Who spoke just now need not be asked whether they are there; nor need who was spoken to so many visits ago.
+const RECENT: Duration = Duration::from_secs(RECENT_S as u64);
+pub(super) const RECENT_S: usize = 5;
 
 /// The longest silence of the hub, in seconds: a stride, and what counted as recent before it.
 pub(crate) const PING_S: u32 = 30;
@@ -31,18 +32,28 @@ impl Worker {
         self.expect_hello(now);
         self.expect_ends(now);
         let beat = self.beat.replace(self.beat.get() + 1);
+        let mut recent = self.recent.get();
+        let first_recent = mem::replace(&mut recent[beat % RECENT_S], self.next_turn());
+        self.recent.set(recent);
         self.tally.seconds.set(beat as u64 + 1);
         let ping = palabre_protocol::encode(&Ping);
         let sockets = self.sockets.borrow();
         for place in (beat % STRIDE..sockets.capacity()).step_by(STRIDE) {
             let Some(socket) = sockets.get(place).filter(|socket| socket.is_welcomed()) else { continue };
-            let (heard, spoke) = (socket.heard.get(), socket.spoke.get());
+            let heard = socket.heard.get();
             if now.duration_since(heard) > SILENT_MAX && !socket.is_unread.get() {
                 socket.close(CloseCode::NoPong);
-            } else if now.duration_since(heard) > RECENT || now.duration_since(spoke) > RECENT {
+            } else if now.duration_since(heard) > RECENT || socket.written.get() < first_recent {
                 self.push(socket, ping.clone());
             }
         }
+    }
+
+    /// Another turn begins.
+    pub(super) fn next_turn(&self) -> u64 {
+        let turn = self.turns.get() + 1;
+        self.turns.set(turn);
+        turn
     }
 
     /// Notes since when a socket's client is in the middle of a message.
@@ -113,11 +124,11 @@ mod tests {
     /// The next second's visit: whether the socket was sent a ping.
     fn visit(worker: &Rc<Worker>, socket: &Socket, now: Instant) -> bool {
         worker.heartbeat(now);
-        let pinged = socket.outbox.borrow().bytes() == palabre_protocol::encode(&Ping).len();
+        let pinged = socket.outbox().bytes() == palabre_protocol::encode(&Ping).len();
         if pinged {
             // As its writes do.
-            socket.spoke.set(now);
-            *socket.outbox.borrow_mut() = Default::default();
+            socket.written.set(worker.turns.get());
+            socket.with_outbox(|outbox| *outbox = Default::default());
         }
         pinged
     }
@@ -184,11 +195,11 @@ mod tests {
         for second in 0..100 {
             let now = begun + Duration::from_secs(second);
             socket.heard.set(now);
-            socket.spoke.set(now);
+            socket.written.set(worker.turns.get());
             assert!(!visit(&worker, &socket, now));
         }
         worker.push(&socket, text(b"{}"));
-        assert!(socket.outbox.borrow().bytes() > 0, "the outbox shows what was sent");
+        assert!(socket.outbox().bytes() > 0, "the outbox shows what was sent");
     }
 
     #[tokio::test]

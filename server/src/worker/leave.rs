@@ -61,7 +61,7 @@ impl Worker {
             "delivering has panicked; the worker's connections are closed"
         );
         for (_, socket) in self.sockets.borrow().iter() {
-            socket.outbox.borrow_mut().end_with(frame::close(CloseCode::Internal));
+            socket.with_outbox(|outbox| outbox.end_with(frame::close(CloseCode::Internal)));
             socket.end();
         }
     }

@@ -93,6 +93,10 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     /// Seconds so far.
     beat: Cell<usize>,
+    /// Turns so far, with one for each second.
+    turns: Cell<u64>,
+    /// Which turn it was in each of the last seconds.
+    recent: Cell<[u64; heartbeat::RECENT_S]>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) follow: Follow,
     /// How far what is handed out reaches: the layer's, kept here for every delivery.
@@ -144,6 +148,8 @@ impl Worker {
             tasks: tally.tasks.clone(),
             draining: Cell::new(false),
             beat: Cell::new(0),
+            turns: Cell::new(0),
+            recent: Cell::default(),
             tally,
             follow,
             shore: Arc::new(shore),
@@ -217,7 +223,7 @@ impl Worker {
                 mailbox.try_recv()
             };
             self.awake.set(true);
-            let mut turn = Turn::begin();
+            let mut turn = Turn::begin(&self);
             match received {
                 // Its layer was shut down. Clients still get answers, and their closes.
                 Some(Received::Closed) => is_open = false,
@@ -247,6 +253,7 @@ impl Worker {
         stream.bound();
         self.tally.roll.enter(stream.descriptor());
         let socket = Rc::new(Socket::new(id, address, stream, now));
+        socket.written.set(self.turns.get());
         entry.insert(Rc::clone(&socket));
         self.tally.sockets.set(sockets.len() as u64);
         Some(socket)

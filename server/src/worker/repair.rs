@@ -50,7 +50,7 @@ impl Room {
                 false
             }
             None => {
-                self.repair = Some(Repair::default());
+                self.repair = Some(Box::default());
                 true
             }
         }
@@ -60,14 +60,15 @@ impl Room {
     fn put_aside(&mut self) -> Repair {
         let repair = self.repair.take().unwrap_or_default();
         if repair.again || !repair.deferred.is_empty() {
-            self.repair = Some(Repair::default());
+            self.repair = Some(Box::default());
         }
-        repair
+        *repair
     }
 
     /// Puts deliveries aside if the room is being repaired; says whether it is.
     pub(super) fn defer(&mut self, deliveries: impl IntoIterator<Item = Delivery>) -> bool {
-        let Some(Repair { deferred, deferred_bytes, again }) = &mut self.repair else { return false };
+        let Some(repair) = &mut self.repair else { return false };
+        let Repair { deferred, deferred_bytes, again } = &mut **repair;
         // What has no position is nothing that a repair could put in order.
         for delivery in deliveries.into_iter().filter(|delivery| position(delivery).is_some()) {
             let bytes = *deferred_bytes + size(&delivery);
@@ -125,7 +126,7 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
 
 /// Gives what was read, and then what arrived meanwhile, in turns; says whether there is more to be read.
 async fn give(worker: &Rc<Worker>, group: &GroupName, recovered: Recovered) -> Left {
-    let mut turn = Turn::begin();
+    let mut turn = Turn::begin(worker);
     let page = match recovered {
         Recovered::All(page) => {
             for posted in &page.messages {
@@ -169,7 +170,7 @@ async fn in_turn(worker: &Worker, group: &GroupName, turn: &mut Turn, act: impl 
     });
     if !goes_on {
         yield_now().await;
-        *turn = Turn::begin();
+        *turn = Turn::begin(worker);
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Room {
     /// Which of the rooms that the group has had here.
     pub(super) serial: u64,
     /// A repair is under way.
-    pub(super) repair: Option<Repair>,
+    pub(super) repair: Option<Box<Repair>>,
 }
 
 impl Rooms {

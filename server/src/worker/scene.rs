@@ -96,7 +96,7 @@ impl Scene {
 
     /// Hands something out as if it came from the mailbox, and nothing of what waits there.
     pub(crate) fn deliver(&mut self, received: Received) {
-        self.worker.deliver(received, &mut self.mailbox, 1, &mut Turn::begin());
+        self.worker.deliver(received, &mut self.mailbox, 1, &mut Turn::begin(&self.worker));
     }
 
     /// Hands out all that waits in the mailbox.
@@ -123,7 +123,7 @@ impl Scene {
     /// What the client was sent since it was last asked.
     pub(crate) async fn got(&self, socket: &Rc<Socket>, client: &mut TcpStream) -> Vec<Value> {
         self.worker.push(socket, text(MARK));
-        self.worker.write(socket, tokio::time::Instant::now());
+        self.worker.write(socket);
         let mut got = Vec::new();
         loop {
             let payload = next(client).await;

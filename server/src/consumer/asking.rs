@@ -15,7 +15,7 @@ use std::{
 
 /// What a connection's consumers may have asked the layer for at a time: a sixty-fourth of what waits for a backend on a node, and
 /// with the largest messages half.
-const ASKING_MAX: usize = 256;
+const ASKING_MAX: u32 = 256;
 
 /// Asks for something; what is over a connection's part is `overloaded`, and not done.
 pub(super) fn consult<T: Send + 'static>(
@@ -62,7 +62,7 @@ pub(super) fn owned(mut message: Message, apart: Option<&Apart>) -> Message {
 /// One of what was asked of the layer, while it is under way.
 struct Asking {
     /// How many there were before it.
-    before: usize,
+    before: u32,
     hands: Arc<Hands>,
 }
 

@@ -23,7 +23,7 @@ use std::{fmt, sync::Arc};
 use tokio::sync::oneshot;
 
 /// Work that a connection may have put off.
-const DEFERRED_MAX: usize = 64;
+const DEFERRED_MAX: u32 = 64;
 
 /// What a consumer acts with: its connection, the layer. Cheap to clone, and good on any thread.
 ///

@@ -8,7 +8,7 @@ use crate::{
         apart::Apart,
         errands::{Answer, ERRANDS_A_TURN, Errand, Join, Overflown},
         hands::Hands,
-        joined::{Hold, Joined, Joins},
+        joined::{Hold, Joined, Joining},
     },
     socket::Socket,
     worker::{Worker, tally::Tally},
@@ -28,14 +28,10 @@ pub(crate) struct Desk {
     hands: Arc<Hands>,
     groups_max: usize,
     put_off: PutOff,
-    joins: Rc<Joins>,
+    joins: Joining,
     /// Joins of consumers that were read, and not admitted yet.
-    entries: RefCell<Vec<Option<(Hold, Joining)>>>,
-    joining: Joining,
+    entries: RefCell<Vec<Option<Hold>>>,
 }
-
-/// Counted: one for each join of a consumer's that is being read, or was and is not admitted yet.
-type Joining = Rc<()>;
 
 impl Desk {
     /// Made within the connection's task.
@@ -51,7 +47,7 @@ impl Desk {
             Poll::Ready(())
         })
         .await;
-        let (put_off, joins, entries, joining) = Default::default();
+        let (put_off, joins, entries) = Default::default();
         Rc::new(Self {
             worker,
             socket,
@@ -60,7 +56,6 @@ impl Desk {
             put_off,
             joins,
             entries,
-            joining,
         })
     }
 
@@ -221,11 +216,7 @@ impl Desk {
         let desk = Rc::downgrade(self);
         self.worker.tasks.spawn_local(async move {
             let mut answer = answer;
-            let read = async {
-                let (hold, joining) = hold?;
-                let (recovered, hold) = hold.read(span, messages_max).await?;
-                Ok((recovered, hold, joining))
-            };
+            let read = async { hold?.read(span, messages_max).await };
             let read = tokio::select! {
                 read = read => read,
                 () = answer.given_up() => return,
@@ -233,8 +224,8 @@ impl Desk {
             let Some(desk) = desk.upgrade() else { return };
             match answer {
                 Answer::Read(answer) => {
-                    let joined = read.map(|(recovered, hold, joining)| {
-                        Joined::new(recovered, Arc::clone(&desk.hands), desk.keep_entry(hold, joining))
+                    let joined = read.map(|(recovered, hold)| {
+                        Joined::new(recovered, Arc::clone(&desk.hands), desk.keep_entry(hold))
                     });
                     // One that nobody waits for any more lets go of its entry.
                     drop(answer.send(joined));
@@ -242,7 +233,7 @@ impl Desk {
                 // Nor does this one become a member.
                 Answer::Admitted(answer) if answer.is_closed() => {}
                 Answer::Admitted(answer) => {
-                    let admitted = read.and_then(|(_, hold, _)| hold.admit(Bytes::new));
+                    let admitted = read.and_then(|(_, hold)| hold.admit(Bytes::new));
                     if answer.send(admitted) == Err(Ok(())) && !was_in {
                         desk.leave(&group);
                     }
@@ -251,26 +242,26 @@ impl Desk {
         });
     }
 
-    fn begin_join(&self, group: &GroupName) -> Result<(Hold, Joining), Failure> {
-        if Rc::strong_count(&self.joining) > self.groups_max {
+    fn begin_join(&self, group: &GroupName) -> Result<Hold, Failure> {
+        if self.joins.under_way() >= self.groups_max {
             let message = format!("at most {} joins at a time", self.groups_max);
             return Err(Refusal::new(ErrorCode::TooManyGroups, message).into());
         }
-        Ok((self.hold(group)?, Rc::clone(&self.joining)))
+        self.hold(group)
     }
 
     fn take_entry(&self, entry: usize) -> Option<Hold> {
-        Some(self.entries.borrow_mut().get_mut(entry)?.take()?.0)
+        self.entries.borrow_mut().get_mut(entry)?.take()
     }
 
     /// Keeps a hold, and says where.
-    fn keep_entry(&self, hold: Hold, joining: Joining) -> usize {
+    fn keep_entry(&self, hold: Hold) -> usize {
         let mut entries = self.entries.borrow_mut();
         let free = entries.iter().position(Option::is_none).unwrap_or(entries.len());
         if free == entries.len() {
             entries.push(None);
         }
-        entries[free] = Some((hold, joining));
+        entries[free] = Some(hold);
         free
     }
 

@@ -13,7 +13,7 @@ use crate::{
 use channel_layer::{ChannelName, MessageId, Owner};
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use tokio::time::Instant;
 
@@ -27,12 +27,12 @@ pub(super) struct Hands {
     /// When the client was last heard before a handler began, as the departures count.
     heard: AtomicU64,
     /// How much was put off and is under way.
-    open: AtomicUsize,
+    open: AtomicU32,
+    /// With so much of that the client is not read.
+    open_max: u32,
     pub(super) errands: Errands,
-    /// With so much put off the client is not read.
-    open_max: usize,
     /// What a consumer that runs apart has asked the layer for, and is under way.
-    pub(super) asking: AtomicUsize,
+    pub(super) asking: AtomicU32,
     pub(super) address: ChannelName,
 }
 
@@ -44,9 +44,9 @@ impl Hands {
             address: socket.address.clone(),
             groups: Arc::clone(&socket.groups),
             errands: Errands::new(),
-            open: AtomicUsize::new(0),
-            open_max,
-            asking: AtomicUsize::new(0),
+            open: AtomicU32::new(0),
+            open_max: u32::try_from(open_max).unwrap_or(u32::MAX),
+            asking: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             shore: Arc::clone(&worker.shore),
         }
@@ -74,14 +74,14 @@ impl Hands {
 
     /// How much was put off and is under way.
     pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.open.load(Ordering::Relaxed) as usize
     }
 }
 
 /// One of what was put off, while it is under way.
 pub(super) struct Open {
     /// How many there were before it.
-    pub(super) before: usize,
+    pub(super) before: u32,
     hands: Arc<Hands>,
 }
 

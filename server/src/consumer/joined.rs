@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
 };
 
@@ -82,14 +82,15 @@ impl Hold {
     pub(super) fn take(
         worker: &Rc<Worker>,
         socket: &Rc<Socket>,
-        joins: &Rc<Joins>,
+        joining: &Joining,
         group: &GroupName,
     ) -> Result<Self, Failure> {
         let Some(is_heard) = worker.hold(group, socket) else {
             return Err(Refusal::new(ErrorCode::Closed, "the connection has ended").into());
         };
+        let joins = joining.joins();
         let serial = joins.begin(group);
-        let (worker, socket, joins) = (Rc::clone(worker), Rc::clone(socket), Rc::clone(joins));
+        let (worker, socket) = (Rc::clone(worker), Rc::clone(socket));
         Ok(Self { worker, socket, group: group.clone(), joins, serial, is_heard, head: None })
     }
 
@@ -135,9 +136,29 @@ impl Drop for Hold {
     }
 }
 
-/// The joins of a connection that are under way. In a room it has one place, which is that of the latest.
+/// The joins of a connection that are under way, each of which holds this: most of a connection's life it joins nothing.
 #[derive(Default)]
-pub(super) struct Joins {
+pub(super) struct Joining(RefCell<Weak<Joins>>);
+
+impl Joining {
+    /// How many there are.
+    pub(super) fn under_way(&self) -> usize {
+        self.0.borrow().strong_count()
+    }
+
+    fn joins(&self) -> Rc<Joins> {
+        let mut joins = self.0.borrow_mut();
+        joins.upgrade().unwrap_or_else(|| {
+            let first = Rc::default();
+            *joins = Rc::downgrade(&first);
+            first
+        })
+    }
+}
+
+/// Which of the joins under way are the latest: in a room a connection has one place, which is that of the latest.
+#[derive(Default)]
+struct Joins {
     serial: Cell<u64>,
     latest: RefCell<Vec<(GroupName, u64)>>,
 }
@@ -160,12 +181,7 @@ impl Joins {
     fn end(&self, group: &GroupName, serial: u64) -> bool {
         let was_latest = self.is_latest(group, serial);
         if was_latest {
-            let mut latest = self.latest.borrow_mut();
-            latest.retain(|(held, _)| held != group);
-            if latest.is_empty() {
-                // Most of a connection's life it joins nothing.
-                *latest = Vec::new();
-            }
+            self.latest.borrow_mut().retain(|(held, _)| held != group);
         }
         was_latest
     }

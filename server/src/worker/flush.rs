@@ -140,7 +140,7 @@ impl Worker {
         }
         let was_half_full = socket.is_half_full();
         let flushed = socket.with_outbox(|outbox| outbox.flush(&socket.stream));
-        socket.written.set(self.turns.get());
+        socket.written.set(self.beats.turns.get());
         match flushed {
             // Its requests may have been waiting for room.
             Ok(Flushed::All) if was_half_full => socket.wake.wake(),

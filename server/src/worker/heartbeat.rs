@@ -5,7 +5,7 @@
 
 use crate::{socket::Socket, worker::Worker};
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Ping};
-use std::{mem, time::Duration};
+use std::{cell::Cell, mem, time::Duration};
 use tokio::time::Instant;
 
 /// Seconds between two visits to a place.
@@ -13,7 +13,7 @@ const STRIDE: usize = 25;
 
 /// Who spoke just now need not be asked whether they are there; nor need who was spoken to so many visits ago.
 const RECENT: Duration = Duration::from_secs(RECENT_S as u64);
-pub(super) const RECENT_S: usize = 5;
+const RECENT_S: usize = 5;
 
 /// The longest silence of the hub, in seconds: a stride, and what counted as recent before it.
 pub(crate) const PING_S: u32 = 30;
@@ -27,14 +27,25 @@ const HELLO_MAX: Duration = Duration::from_secs(5);
 /// From a message's first byte to its last. The longest one by far, 64 KiB, needs 6.5 KiB a second for it.
 const MESSAGE_MAX: Duration = Duration::from_secs(10);
 
+/// A worker's seconds and turns so far.
+#[derive(Default)]
+pub(super) struct Beats {
+    seconds: Cell<usize>,
+    /// With one for each second.
+    pub(super) turns: Cell<u64>,
+    /// Which turn it was in each of the last seconds.
+    recent: Cell<[u64; RECENT_S]>,
+}
+
 impl Worker {
     pub(crate) fn heartbeat(&self, now: Instant) {
         self.expect_hello(now);
         self.expect_ends(now);
-        let beat = self.beat.replace(self.beat.get() + 1);
-        let mut recent = self.recent.get();
-        let first_recent = mem::replace(&mut recent[beat % RECENT_S], self.next_turn());
-        self.recent.set(recent);
+        let Beats { seconds, recent, .. } = &self.beats;
+        let beat = seconds.replace(seconds.get() + 1);
+        let mut turns = recent.get();
+        let first_recent = mem::replace(&mut turns[beat % RECENT_S], self.next_turn());
+        recent.set(turns);
         self.tally.seconds.set(beat as u64 + 1);
         let ping = palabre_protocol::encode(&Ping);
         let sockets = self.sockets.borrow();
@@ -51,8 +62,8 @@ impl Worker {
 
     /// Another turn begins.
     pub(super) fn next_turn(&self) -> u64 {
-        let turn = self.turns.get() + 1;
-        self.turns.set(turn);
+        let turn = self.beats.turns.get() + 1;
+        self.beats.turns.set(turn);
         turn
     }
 
@@ -127,7 +138,7 @@ mod tests {
         let pinged = socket.outbox().bytes() == palabre_protocol::encode(&Ping).len();
         if pinged {
             // As its writes do.
-            socket.written.set(worker.turns.get());
+            socket.written.set(worker.beats.turns.get());
             socket.with_outbox(|outbox| *outbox = Default::default());
         }
         pinged
@@ -195,7 +206,7 @@ mod tests {
         for second in 0..100 {
             let now = begun + Duration::from_secs(second);
             socket.heard.set(now);
-            socket.written.set(worker.turns.get());
+            socket.written.set(worker.beats.turns.get());
             assert!(!visit(&worker, &socket, now));
         }
         worker.push(&socket, text(b"{}"));

@@ -29,6 +29,7 @@ use bytes::Bytes;
 use channel_layer::{ChannelLayer, Mailbox, Posted, Presence, Received, Scope};
 use flush::{Left, Turn};
 use follow::Follow;
+use heartbeat::Beats;
 use leave::{GRACE, Leaving, due};
 use palabre_protocol::{ErrorCode, ErrorFrame, RateLimited};
 use rooms::Rooms;
@@ -91,12 +92,7 @@ pub(crate) struct Worker {
     /// Whatever runs on this thread beside the loop: connections, repairs, drains of blocked sockets.
     pub(crate) tasks: TaskTracker,
     draining: Cell<bool>,
-    /// Seconds so far.
-    beat: Cell<usize>,
-    /// Turns so far, with one for each second.
-    turns: Cell<u64>,
-    /// Which turn it was in each of the last seconds.
-    recent: Cell<[u64; heartbeat::RECENT_S]>,
+    beats: Beats,
     pub(crate) tally: Arc<Tally>,
     pub(crate) follow: Follow,
     /// How far what is handed out reaches: the layer's, kept here for every delivery.
@@ -147,9 +143,7 @@ impl Worker {
             midway: RefCell::default(),
             tasks: tally.tasks.clone(),
             draining: Cell::new(false),
-            beat: Cell::new(0),
-            turns: Cell::new(0),
-            recent: Cell::default(),
+            beats: Beats::default(),
             tally,
             follow,
             shore: Arc::new(shore),
@@ -253,7 +247,7 @@ impl Worker {
         stream.bound();
         self.tally.roll.enter(stream.descriptor());
         let socket = Rc::new(Socket::new(id, address, stream, now));
-        socket.written.set(self.turns.get());
+        socket.written.set(self.beats.turns.get());
         entry.insert(Rc::clone(&socket));
         self.tally.sockets.set(sockets.len() as u64);
         Some(socket)

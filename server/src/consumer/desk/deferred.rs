@@ -14,6 +14,7 @@ use futures_util::future::{BoxFuture, FutureExt, LocalBoxFuture};
 use palabre_protocol::CloseCode;
 use std::{
     cell::RefCell,
+    mem,
     rc::{Rc, Weak},
     sync::Arc,
 };
@@ -25,13 +26,16 @@ pub(in crate::consumer) type Deferred = BoxFuture<'static, Option<Bytes>>;
 /// The same on the worker's thread, which may only wait for it.
 type Local = LocalBoxFuture<'static, Option<Bytes>>;
 
-/// What a connection has put off.
+/// What a connection has put off; nothing, where answers are there at once.
 #[derive(Default)]
-pub(super) struct PutOff {
+pub(super) struct PutOff(RefCell<Option<Box<Lists>>>);
+
+#[derive(Default)]
+struct Lists {
     /// For its task, which has not taken it over yet.
-    waiting: RefCell<Vec<Local>>,
+    waiting: Vec<Local>,
     /// What is looked at when a message is handed out.
-    awaiting: RefCell<Vec<(MessageId, Deferred)>>,
+    awaiting: Vec<(MessageId, Deferred)>,
 }
 
 impl Desk {
@@ -50,16 +54,17 @@ impl Desk {
 
     /// Has a reply looked for when this message is handed out.
     pub(super) fn await_message(self: &Rc<Self>, id: MessageId, work: Deferred) {
-        self.put_off.awaiting.borrow_mut().push((id, work));
+        self.put_off.0.borrow_mut().get_or_insert_default().awaiting.push((id, work));
         let desk: Weak<Self> = Rc::downgrade(self);
         self.worker.await_message(id, desk);
     }
 
     /// What was put off since this was last asked; `with_all`, what waits for a message as well.
     pub(crate) fn take_deferred(&self, with_all: bool) -> Vec<Local> {
-        let mut taken = self.put_off.waiting.take();
+        let Some(lists) = &mut *self.put_off.0.borrow_mut() else { return Vec::new() };
+        let mut taken = mem::take(&mut lists.waiting);
         if with_all {
-            taken.extend(self.put_off.awaiting.take().into_iter().map(|(_, work)| work as Local));
+            taken.extend(lists.awaiting.drain(..).map(|(_, work)| work as Local));
         }
         taken
     }
@@ -72,16 +77,18 @@ impl Desk {
 
 impl PutOff {
     pub(super) fn keep(&self, work: Local) {
-        self.waiting.borrow_mut().push(work);
+        self.0.borrow_mut().get_or_insert_default().waiting.push(work);
     }
 
     /// Lets go of all of it.
     pub(super) fn end(&self) {
-        drop((self.waiting.take(), self.awaiting.take()));
+        // Dropped when nothing is borrowed any more, for it is other people's code.
+        drop(self.0.take());
     }
 
     fn take_awaiting(&self, id: MessageId) -> Option<Deferred> {
-        let mut awaiting = self.awaiting.borrow_mut();
+        let mut lists = self.0.borrow_mut();
+        let awaiting = &mut lists.as_mut()?.awaiting;
         let place = awaiting.iter().position(|(awaited, _)| *awaited == id)?;
         Some(awaiting.swap_remove(place).1)
     }

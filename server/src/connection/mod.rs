@@ -70,7 +70,7 @@ fn seated(worker: Rc<Worker>, socket: Rc<Socket>, wire: Wire, client: Client) ->
     let (worker, socket) = (Rc::clone(&seat.worker), Rc::clone(&seat.socket));
     let meter = Meter::new(socket.heard.get());
     let mut connection = Connection { worker, socket, wire, meter, more: true };
-    // Kept here and lent: tokio makes a task's memory a multiple of 128 bytes, and a second client is over the next.
+    // Kept here and lent: tokio makes a task's memory a multiple of 128 bytes, and a second copy of it is over the next.
     let mut client = Some(client);
     async move {
         let _seat = seat;

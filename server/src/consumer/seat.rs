@@ -102,9 +102,9 @@ impl Seat {
         Some(Lent { consumer: Some(consumer), has_failed, seat: Arc::clone(self) })
     }
 
-    /// Whether a handler has it.
-    pub(super) fn is_lent(&self) -> bool {
-        matches!(*self.state(), State::Lent(_))
+    /// Whether it was made and has not ended, wherever it is: a handler may bring it back at any moment.
+    pub(super) fn is_alive(&self) -> bool {
+        !matches!(*self.state(), State::Unmade(_) | State::Gone)
     }
 
     /// Waits until no handler has it any more; `None` if it is gone, or was never made: nobody has to be told of an end

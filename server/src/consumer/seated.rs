@@ -121,11 +121,11 @@ impl Seated {
                 }
             }
             Place::Apart(apart, seat) => {
-                let lent = seat.take();
-                let is_back = lent.is_some();
-                if !(is_back || seat.is_lent()) {
+                if !seat.is_alive() {
                     return;
                 }
+                let lent = seat.take();
+                let is_back = lent.is_some();
                 let (seat, cx) = (Arc::clone(seat), self.cx.clone());
                 let (back, has_come_back) = oneshot::channel();
                 let leaving = async move {

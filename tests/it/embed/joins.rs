@@ -25,9 +25,9 @@ struct Restless {
     leaves: bool,
 }
 
-/// Looks at it once, so that it is under way.
+/// Looks at it once, so that it is under way; or done, where the worker was quicker.
 async fn begin(work: &mut (impl Future + Unpin)) {
-    assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut *work).poll(cx))).await.is_pending());
+    drop(poll_fn(|cx| Poll::Ready(Pin::new(&mut *work).poll(cx))).await);
 }
 
 impl Consumer for Restless {

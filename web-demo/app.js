@@ -1,25 +1,24 @@
-// The page: ties the hub to the document. The open group is the one in the address, so a link leads to a group.
+// The page: which groups one is in, which of them is open, and who one is. The rest is done by the two elements.
 //
-// Events of the hub mark the screen as stale; it is drawn once a frame, however many messages came.
+// The open group is the one in the address, so a link leads to a group. Every change marks the page as stale; it is
+// drawn once a frame, however much happened.
 
-import { Hub } from './hub.js';
-import { showConnection, showLayer } from './view/badges.js';
-import { showGroups } from './view/groups.js';
-import { Log } from './view/log.js';
+import '/palabre-elements.js';
+import { createClient } from '/palabre.js';
+import { showGroups } from './groups.js';
+import { keep, recall } from './keep.js';
+import { counted, translate, words } from './words.js';
 
-const GROUPS_KEY = 'palabre.groups';
 const GROUP = /^[A-Za-z0-9._-]{1,99}$/;
 
 const at = (id) => document.getElementById(id);
-const hub = new Hub({ url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws` });
-const log = new Log(at('log'), at('latest'), (clientId) => hub.retry(current, clientId).catch(shown));
-const unread = new Map();
+const client = createClient({ url: location.origin, queueStorage: recall.session });
+/** @type {Map<string, import('/palabre.js').Group>} those that one is in, in the order of joining */
+const groups = new Map();
+let language = 'en';
 let current = null;
 let stale = false;
 let ended = ''; // why the hub does not want us back, if so
-
-// A refused message says so where it stands, so its promise has nothing to add.
-function shown() {}
 
 function redraw() {
   if (stale) return;
@@ -29,69 +28,71 @@ function redraw() {
 
 function draw() {
   stale = false;
-  const room = hub.rooms.get(current);
-  showGroups(at('groups'), hub.rooms.keys(), current, unread);
-  const news = [...unread.values()].reduce((sum, count) => sum + count, 0);
+  const said = words(language);
+  const news = [...groups.values()].reduce((sum, { unread }) => sum + unread, 0);
+  showGroups(at('groups'), groups.values(), current, said);
   document.title = `${news > 0 ? `(${news}) ` : ''}${current ? `${current} · ` : ''}Palabre`;
-  at('room').textContent = current ? `# ${current}` : 'No group: join one by its name';
-  at('leave').hidden = at('composer').hidden = !room;
-  const notice = ended || (room?.refusal ? `This group cannot be joined: ${room.refusal}` : '');
-  at('notice').hidden = notice === '';
-  if (at('notice').textContent !== notice) at('notice').textContent = notice;
-  if (!room) return log.clear();
-  log.show(room.list(), hub.user?.id);
-  // History is not read out: only what comes after it is news to somebody who listens.
-  if (room.joined) requestAnimationFrame(() => at('log').setAttribute('aria-live', 'polite'));
+  at('room').textContent = current ? `# ${current}` : said.nowhere;
+  at('leave').hidden = at('chat').hidden = current === null;
+  at('notice').hidden = ended === '';
+  if (at('notice').textContent !== ended) at('notice').textContent = ended;
+  at('name').placeholder = client.user?.name ?? '';
+  showPeople(groups.get(current));
+}
+
+function showPeople(group) {
+  at('people').hidden = !group || group.occupancy === null;
+  if (!group || group.occupancy === null) return;
+  at('occupancy').textContent = counted(language, group.occupancy, words(language).here);
+  const names = (group.members ?? []).map(({ name }) => name).sort((a, b) => a.localeCompare(b, language));
+  at('members').replaceChildren(...names.map((name) => Object.assign(document.createElement('li'), { textContent: name })));
+}
+
+function enter(name) {
+  if (groups.has(name)) return;
+  const group = client.group(name);
+  groups.set(name, group);
+  group.on('change', redraw);
+  group.join().catch(() => {}); // Why not stands where the messages would.
 }
 
 function open() {
-  let name = location.hash.slice(1) || (hub.rooms.size === 0 ? 'lobby' : [...hub.rooms.keys()][0]);
+  let name = location.hash.slice(1) || (groups.size === 0 ? 'lobby' : [...groups.keys()][0]);
   if (!GROUP.test(name)) name = 'lobby';
-  at('log').setAttribute('aria-live', 'off');
-  log.clear();
   current = name;
-  unread.delete(name);
-  hub.join(name);
-  remember();
+  enter(name);
+  at('chat').setAttribute('group', name);
+  at('people').open = false;
+  if (!wide.matches) at('side').open = false;
+  keep.groups([...groups.keys()]);
   redraw();
-}
-
-function remember() {
-  hub.keep.write(GROUPS_KEY, JSON.stringify([...hub.rooms.keys()]));
-}
-
-function remembered() {
-  try {
-    return JSON.parse(hub.keep.read(GROUPS_KEY) ?? '[]').filter((name) => GROUP.test(name));
-  } catch {
-    return []; // Somebody else wrote there.
-  }
-}
-
-function badge() {
-  showConnection(at('connection'), hub.status, navigator.onLine);
 }
 
 function rename() {
   const name = at('name').value.trim();
-  if (name !== hub.name) hub.rename(name);
+  if (name !== client.name) client.rename(name);
 }
 
-hub.addEventListener('room', redraw);
-hub.addEventListener('layer', ({ detail }) => showLayer(at('layer'), at('banner'), detail));
-hub.addEventListener('status', ({ detail: { status, code } }) => {
-  ended = status === 'offline' ? `The hub ended the connection (${code}). Reload the page to try again.` : '';
-  badge();
-  at('name').placeholder = hub.user?.name ?? '';
-  if (hub.limits.text_chars) at('text').maxLength = hub.limits.text_chars;
+function choose(wanted) {
+  language = wanted;
+  at('language').value = wanted;
+  translate(wanted);
+  for (const id of ['chat', 'status']) at(id).setAttribute('lang', wanted);
+  redraw();
+}
+
+function paint(theme) {
+  at('theme').value = theme;
+  document.documentElement.dataset.theme = theme;
+}
+
+client.on('status', ({ status, code }) => {
+  ended = status === 'offline' ? words(language).ended(code ?? '') : '';
   redraw();
 });
-hub.addEventListener('message', ({ detail: { group, entry } }) => {
-  if (entry.user.id === hub.user?.id || (group === current && !document.hidden)) return;
-  unread.set(group, (unread.get(group) ?? 0) + 1);
-});
+client.on('user', redraw);
 
-at('name').value = hub.name;
+at('name').value = client.name;
 at('name').addEventListener('change', rename);
 at('name-form').addEventListener('submit', (event) => {
   event.preventDefault();
@@ -101,47 +102,40 @@ at('join-form').addEventListener('submit', (event) => {
   event.preventDefault();
   location.hash = at('group').value;
   at('group').value = '';
-  at('text').focus();
+  at('chat').focus();
 });
 at('leave').addEventListener('click', () => {
-  hub.leave(current);
-  unread.delete(current);
-  remember();
+  groups.get(current).leave();
+  groups.delete(current);
+  keep.groups([...groups.keys()]);
   current = null;
-  const [next] = hub.rooms.keys();
+  at('chat').removeAttribute('group');
+  const [next] = groups.keys();
   if (next) location.hash = next;
   else history.replaceState(null, '', location.pathname);
   redraw();
 });
-at('composer').addEventListener('submit', (event) => {
-  event.preventDefault();
-  const text = at('text').value.trim();
-  if (text === '') return;
-  hub.send(current, text).catch(shown);
-  at('text').value = '';
-  draw();
-  log.toEnd();
+at('people').addEventListener('toggle', () => {
+  if (at('people').open) groups.get(current)?.watchMembers().then(redraw, () => {});
 });
-at('text').addEventListener('keydown', (event) => {
-  // Enter that ends a composed character (Japanese, Chinese, …) is not yet meant for us.
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  at('composer').requestSubmit();
+at('language').addEventListener('change', () => {
+  keep.language(at('language').value);
+  choose(at('language').value);
 });
-
+at('theme').addEventListener('change', () => {
+  keep.theme(at('theme').value);
+  paint(at('theme').value);
+});
 addEventListener('hashchange', open);
-addEventListener('offline', badge);
-addEventListener('online', () => {
-  badge();
-  hub.hurry();
-});
-document.addEventListener('visibilitychange', () => {
-  if (document.hidden) return;
-  unread.delete(current);
-  hub.hurry();
-  redraw();
-});
+// A phone's screen is the messages'; where there is room beside them, the rest stands open.
+const wide = matchMedia('(min-width: 640px)');
+const spread = () => (at('side').open = wide.matches);
+wide.addEventListener('change', spread);
+spread();
 
-for (const name of remembered()) hub.join(name);
+paint(recall.theme());
+choose(recall.language() ?? (navigator.language.startsWith('fr') ? 'fr' : 'en'));
+for (const name of recall.groups()) if (GROUP.test(name)) enter(name);
+for (const id of ['chat', 'status']) at(id).client = client;
 open();
-hub.connect();
+client.connect();

@@ -52,7 +52,10 @@ export class Visitor {
     };
     this.page.on('request', (request) => elsewhere(request.url()));
     this.page.on('websocket', (socket) => elsewhere(socket.url()));
-    this.page.on('response', (answer) => answer.ok() || this.faults.push(`${answer.status()} for ${answer.url()}`));
+    this.page.on('response', (answer) => {
+      const fine = answer.ok() || answer.status() === 304;
+      if (!fine) this.faults.push(`${answer.status()} for ${answer.url()}`);
+    });
     this.page.on('pageerror', (error) => this.faults.push(`uncaught: ${error.stack}`));
     // Breaches of the content security policy are console errors too.
     this.page.on('console', (line) => line.type() === 'error' && this.faults.push(`console: ${line.text()}`));
@@ -60,12 +63,12 @@ export class Visitor {
 
   /** @param {string} words what the badge of the connection must come to say */
   connection(words) {
-    return this.page.locator('#connection', { hasText: words }).waitFor();
+    return this.page.locator('palabre-status .connection', { hasText: words }).waitFor();
   }
 
   /** @param {string} words what the badge of the layer must come to say */
   layer(words) {
-    return this.page.locator('#layer', { hasText: words }).waitFor();
+    return this.page.locator('palabre-status .layer', { hasText: words }).waitFor();
   }
 
   /** @param {string} group the one that must come to be open */
@@ -73,18 +76,31 @@ export class Visitor {
     return this.page.locator('#room').getByText(`# ${group}`, { exact: true }).waitFor();
   }
 
-  /** By keyboard alone: Tab until the field has the focus. @param {string} id */
-  async tabTo(id) {
-    for (let steps = 0; steps < 40; steps++) {
-      if ((await this.page.evaluate(() => document.activeElement?.id)) === id) return;
+  /** By keyboard alone: Tab until what the selector names has the focus. @param {string} selector */
+  async tabTo(selector) {
+    for (let steps = 0; steps < 60; steps++) {
+      const there = await this.page.evaluate((wanted) => {
+        let at = document.activeElement;
+        while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+        return at?.matches(wanted) ?? false;
+      }, selector);
+      if (there) return;
       await this.page.keyboard.press('Tab');
     }
-    assert.fail(`Tab does not lead to #${id}`);
+    assert.fail(`Tab does not lead to ${selector}`);
+  }
+
+  /** Groups and settings stand open; on a phone a person opens them. */
+  async side() {
+    if (await this.page.locator('#name').isVisible()) return;
+    await this.tabTo('#side summary');
+    await this.page.keyboard.press('Enter');
   }
 
   /** @param {string} name */
   async takeName(name) {
-    await this.tabTo('name');
+    await this.side();
+    await this.tabTo('#name');
     await this.page.keyboard.press('ControlOrMeta+A');
     await this.page.keyboard.type(name);
     const welcomed = this.page.waitForEvent('websocket');
@@ -95,7 +111,7 @@ export class Visitor {
 
   /** @param {string} text */
   async say(text) {
-    await this.tabTo('text');
+    await this.tabTo('.field');
     await this.page.keyboard.type(text);
     await this.page.keyboard.press('Enter');
   }
@@ -118,7 +134,7 @@ export class Visitor {
 
   /** @returns {Promise<string>} */
   async userId() {
-    const token = await this.page.evaluate(() => localStorage.getItem('palabre.token'));
+    const token = await this.page.evaluate(() => localStorage.getItem(`palabre:ws://${location.host}/ws:token`));
     assert.ok(token, 'a guest keeps a token');
     return token;
   }

@@ -83,8 +83,8 @@ test('one node without Redis serves two people', async (t) => {
   const one = await hub(t);
   const chrome = await browser(t);
   const [a, b] = await Promise.all([Visitor.open(chrome, one.url), Visitor.open(chrome, one.url, PHONE)]);
-  await Promise.all([a.layer('One node'), b.layer('One node')]);
-  assert.equal(await a.page.locator('#banner').isVisible(), false, 'one node alone is no outage');
+  await Promise.all([a.layer('One server'), b.layer('One server')]);
+  assert.equal(await a.page.locator('palabre-status .banner').isVisible(), false, 'one node alone is no outage');
   await conversation(a, b);
   for (const visitor of [a, b]) assert.deepEqual(visitor.faults, []);
 });
@@ -94,7 +94,7 @@ test('a link leads to a group, and a group that is not looked at is marked', asy
   const chrome = await browser(t);
   const [a, b] = await Promise.all([Visitor.open(chrome, `${one.url}/#garden`), Visitor.open(chrome, one.url)]);
   await a.room('garden');
-  await b.tabTo('group');
+  await b.tabTo('#group');
   await b.page.keyboard.type('garden');
   await b.page.keyboard.press('Enter');
   await b.say('in the garden');
@@ -104,7 +104,7 @@ test('a link leads to a group, and a group that is not looked at is marked', asy
   await a.say('are you there?');
   await b.page.locator('#groups a', { hasText: 'garden 1 new' }).press('Enter');
   await b.sees('are you there?');
-  assert.equal(await b.page.locator('.unread').count(), 0);
+  await b.page.locator('#groups .unread').waitFor({ state: 'detached' });
   await b.page.locator('#leave').press('Enter');
   await b.page.locator('#groups a', { hasText: 'garden' }).waitFor({ state: 'detached' });
   for (const visitor of [a, b]) assert.deepEqual(visitor.faults, []);

@@ -89,6 +89,40 @@ async fn every_file_of_the_page_is_served_as_it_is() {
 }
 
 #[tokio::test]
+async fn the_client_is_for_pages_of_any_origin_and_the_page_is_not() {
+    let hub = HubProcess::start(&[]).await;
+    for (path, anyone) in
+        [("/palabre.js", true), ("/palabre-elements.js", true), ("/app.js", false), ("/", false)]
+    {
+        let answer = get(hub.addr(), path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), anyone.then_some("*"), "{path}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), anyone.then_some("cross-origin"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_browser_has_already_is_not_sent_again() {
+    let hub = HubProcess::start(&[]).await;
+    let asked = |more: &str| format!("GET /palabre.js HTTP/1.1\r\nHost: {}\r\n{more}\r\n", hub.addr());
+    let whole = ask(hub.addr(), &asked("")).await;
+    assert_eq!(whole.header("cache-control"), Some("no-cache"));
+    let tag = whole.header("etag").expect("it is known by its hash").to_owned();
+    for (known, status) in [(&*tag, 304), ("\"another\", *", 304), ("\"another\"", 200), ("", 200)] {
+        let answer = ask(hub.addr(), &asked(&format!("If-None-Match: {known}\r\n"))).await;
+        assert_eq!((answer.status, answer.header("etag")), (status, Some(&*tag)), "{known}");
+        assert_eq!(answer.body.is_empty(), status == 304, "{known}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    }
+    let small = ask(hub.addr(), &asked("Accept-Encoding: br, gzip\r\n")).await;
+    assert_eq!(
+        (small.header("content-encoding"), small.header("vary")),
+        (Some("gzip"), Some("accept-encoding"))
+    );
+    assert!(small.body.starts_with(&[0x1f, 0x8b]) && small.body.len() * 2 < whole.body.len());
+}
+
+#[tokio::test]
 async fn there_is_nothing_else() {
     let hub = HubProcess::start(&[]).await;
     for path in ["/nothing", "/index.htm", "/app.js/", "/../Cargo.toml", "/%2e%2e/Cargo.toml", "/.git/config"]

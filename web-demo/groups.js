@@ -2,22 +2,21 @@
 
 /**
  * @param {HTMLElement} list
- * @param {Iterable<string>} names
+ * @param {Iterable<{name: string, unread: number, unreadMore: boolean}>} groups
  * @param {string | null} current the open group
- * @param {Map<string, number>} unread messages that came while a group was not looked at
+ * @param {{news: (count: string) => string}} words
  */
-export function showGroups(list, names, current, unread) {
+export function showGroups(list, groups, current, words) {
   const focused = list.contains(document.activeElement) ? document.activeElement.hash : null;
-  const items = Array.from(names, (name) => {
+  const items = Array.from(groups, ({ name, unread, unreadMore }) => {
     const link = document.createElement('a');
     link.href = `#${name}`;
     link.textContent = name;
     if (name === current) link.setAttribute('aria-current', 'page');
-    const news = unread.get(name) ?? 0;
-    if (news > 0) {
+    if (unread > 0) {
       const mark = document.createElement('span');
       mark.className = 'unread';
-      mark.textContent = `${news > 99 ? '99+' : news} new`;
+      mark.textContent = words.news(unreadMore || unread > 99 ? '99+' : String(unread));
       link.append(' ', mark);
     }
     const item = document.createElement('li');

@@ -1,0 +1,152 @@
+function c(n,e="",...t){let s=document.createElement(n);return e&&(s.className=e,s.part.add(...e.split(" "))),s.append(...t),s}function b(n,e,t){let s=c("button",n,e);return s.type="button",s.addEventListener("click",t),s}function p(n,e){n.textContent!==e&&(n.textContent=e)}function g(n,e){n.hidden!==e&&(n.hidden=e)}var B=/\bhttps?:\/\/[^\s<>"'`]+/gi,N=/[.,;:!?…]+$/;function O(n){let e=[],t=0;for(let{0:s,index:i}of n.matchAll(B)){let o=Q(s);if(!URL.canParse(o))continue;let r=document.createElement("a");r.href=o,r.textContent=o,r.target="_blank",r.rel="noopener noreferrer nofollow ugc",e.push(n.slice(t,i),r),t=i+o.length}return e.push(n.slice(t)),e.filter(s=>s!=="")}function Q(n){let e=n.replace(N,"");for(;/[)\]}]$/.test(e)&&V(e);)e=e.slice(0,-1).replace(N,"");return e}function V(n){let e=n.at(-1)??"",t={")":"(","]":"[","}":"{"}[e]??"";return n.split(t).length<n.split(e).length}var Z=["conflict","undecided","too_large","forbidden","bad_request"],U=120,x=class{root=c("article","message");message;#e;#s=c("b","author");#i=c("time","time");#r=b("quote","",()=>this.message?.replyTo&&this.#e.jump(this.message.replyTo));#n=c("div","text");#t=c("div","reactions");#a=c("span","state");#o=c("div","again");#l={version:-1,reactions:"",quote:""};constructor(e){this.#e=e;let{words:t}=e.speech;this.root.tabIndex=-1,this.#n.dir="auto",this.#o.append(b("",t.retry,()=>this.#f((i,o)=>i.retry(o))),b("",t.discard,()=>this.#f((i,o)=>i.discard(o))));let s=c("div","head",this.#s," ",this.#i);this.root.append(s,this.#r,this.#n,this.#t,this.#a,this.#o)}update({message:e,goes:t}){this.message=e;let{speech:s}=this.#e,{words:i}=s,{user:o,mine:r,ts:a,state:l,code:u,deleted:f,version:m}=e;for(let[K,W]of Object.entries({mine:r,goes:t,deleted:f}))this.root.classList.toggle(K,W);this.root.dataset.state=l;let d=o?.name||"…";p(this.#s,r?`${d} (${i.you})`:d);let h=new Date(a).toISOString();(this.#i.dateTime!==h||this.#l.version!==m)&&(this.#i.dateTime=h,this.#i.title=s.exact.format(a),p(this.#i,m>1&&!f?`${s.time.format(a)} (${i.edited})`:s.time.format(a))),this.#l.version!==m&&this.#c(e),this.#l.version=m,this.#h(e),this.#d(e);let y=l==="failed",k=y?`${i.notSent} ${i.failures[u]??u}`:i.states[l];p(this.#a,r?k:""),g(this.#o,!y),g(this.#o.firstChild,Z.includes(u??""))}#c(e){if(e.deleted)return this.#n.replaceChildren(this.#e.speech.words.deleted);let t;try{t=this.#e.render?.(e)}catch(s){console.error(s)}this.#n.replaceChildren(...t?[t]:O(e.text))}#h({replyTo:e,deleted:t}){if(g(this.#r,!e||t),!e)return;let{words:s}=this.#e.speech,i=this.#e.group.find(e),o=i?.deleted?s.deleted:i?.text??s.unreadable;p(this.#r,i?s.said(i.user?.name??"",R(o)):o)}#d({id:e,reactions:t,reacted:s}){let i=JSON.stringify([t,s]);if(this.#l.reactions===i)return;this.#l.reactions=i;let{group:o,speech:r}=this.#e,a=Object.keys(t);for(let l of[...this.#t.children])a.includes(l.dataset.kind??"")||l.remove();for(let l of a){let u=[...this.#t.children].find(m=>m.dataset.kind===l),f=u??b("reaction","",()=>{let m=!this.message?.reacted.includes(l);e&&o.react(e,l,m).catch(()=>{})});f.dataset.kind=l,f.setAttribute("aria-pressed",String(s.includes(l))),f.setAttribute("aria-label",r.words.reaction(l,t[l])),p(f,`${l} ${t[l]}`),u||this.#t.append(f)}}async#f(e){if(this.message)try{await e(this.#e.group,this.message.clientId)}catch{}}};function R(n){let e=n.replace(/\s+/g," ");return e.length>U?`${e.slice(0,U).trimEnd()}…`:e}import{createClient as ee}from"./palabre.js";var C=new Map;function H(n){let e=C.get(n)??{client:ee({url:n,queueStorage:v()}),users:0};C.set(n,e),e.users++,e.client.connect();let t=!0,s=()=>{t&&(t=!1,setTimeout(()=>{--e.users>0||(C.delete(n),e.client.close())}))};return{client:e.client,release:s}}function v(){try{return globalThis.sessionStorage??null}catch{return null}}var _=class{root=c("form","composer");#e;#s;#i;#r=c("p","about");#n=c("span");#t=c("textarea","field");#a=c("button","send");#o={};#l="";constructor(e,t,s){this.#e=e,this.#s=s,this.#i=t,this.#t.rows=1,this.#t.placeholder=e.message,this.#t.setAttribute("aria-label",e.message),this.#t.enterKeyHint="send",this.#t.dir="auto",this.#r.append(this.#n," ",b("",e.cancel,()=>this.cancel())),this.root.append(this.#r,this.#t,this.#a),this.#t.value=te(t),this.root.addEventListener("submit",i=>{i.preventDefault(),this.#c()}),this.#t.addEventListener("keydown",i=>this.#h(i)),this.#t.addEventListener("input",()=>{this.#o.edit||q(t,this.#t.value),this.#t.value.trim()!==""&&s.typed()}),this.#d()}focus(){this.#t.focus()}set textMax(e){this.#t.maxLength=e}reply(e){this.#o.edit&&this.cancel(),this.#o={reply:e},this.#d(),this.focus()}edit(e){this.#o.edit||(this.#l=this.#t.value),this.#o={edit:e},this.#t.value=e.text,this.#d(),this.focus()}cancel(){this.#o.edit&&(this.#t.value=this.#l),this.#o={},this.#d(),this.focus()}#c(){let e=this.#t.value.trim(),{edit:t,reply:s}=this.#o;if(e!==""){if(t?.id){this.cancel(),e!==t.text&&this.#s.edit(t.id,e);return}this.#o={},this.#t.value="",q(this.#i,""),this.#d(),this.#s.send(e,s?.id)}}#h(e){if(e.isComposing)return;let t=this.#t.value===""&&!this.#o.edit;if(e.key==="Enter"&&!e.shiftKey)this.root.requestSubmit();else if(e.key==="Escape"&&(this.#o.edit||this.#o.reply))this.cancel();else if(e.key==="ArrowUp"&&t)this.#s.editLast();else return;e.preventDefault()}#d(){let{edit:e,reply:t}=this.#o,{words:s}={words:this.#e};g(this.#r,!e&&!t);let i=t?`${s.replyingTo(t.user?.name??"")}: ${R(t.text)}`:"";p(this.#n,e?s.editing:i),p(this.#a,e?s.save:s.send)}};function te(n){try{return v()?.getItem(n)??""}catch{return""}}function q(n,e){try{e?v()?.setItem(n,e):v()?.removeItem(n)}catch{}}var se=n=>({messages:e=>`Messages in ${e}`,message:"Message",send:"Send",save:"Save",cancel:"Cancel",you:"you",edited:"edited",deleted:"Message deleted",unreadable:"Message not loaded",latest:"Jump to latest",fresh:"New messages",beginning:"This is where the history begins.",loading:"Loading earlier messages…",today:"Today",yesterday:"Yesterday",react:"React",reply:"Reply",edit:"Edit",remove:"Delete",removeSure:"Delete it for all?",retry:"Try again",discard:"Give up",actions:"What to do with this message",reaction:(e,t)=>`${e} ${n(t,{one:`${t} person`,other:`${t} people`})}`,replyingTo:e=>`Reply to ${e}`,editing:"Edit your message",typing:(e,t)=>e.length>3?"Several people are writing…":`${t} ${e.length>1?"are":"is"} writing…`,said:(e,t)=>`${e}: ${t}`,arrived:e=>n(e,{one:`${e} new message`,other:`${e} new messages`}),states:{queued:"Waiting to be sent",sending:"Sending…",sent:"Sent, so far on this server only",settled:"Sent"},notSent:"Not sent:",failures:{closed:"the connection has ended",conflict:"it was sent before with another text",expired:"it waited too long",forbidden:"you may not write here",new_identity:"the server knows you as somebody else now",queue_full:"too much waits already",too_large:"it is too long",undecided:"whether it arrived cannot be known any more"},notJoined:"This group cannot be joined:",lost:e=>n(e,{one:`${e} message was lost here`,other:`${e} messages were lost here`}),mayMiss:"Some messages may be missing here",status:{connecting:"Connecting",connected:"Connected",reconnecting:"Reconnecting",offline:"Offline"},inSeconds:e=>`(${e} s)`,memory:"One server",states_redis:{connecting:"Redis: connecting",healthy:"Cluster",suspect:"Cluster, Redis slow",degraded:"Redis away: this server only",healing:"Redis: catching up"},alone:e=>`Live only on this server since ${e}. Messages from other servers will appear when the link is back.`,caughtUp:e=>`The link is back: ${n(e,{one:`${e} message`,other:`${e} messages`})} caught up.`}),ie=n=>({messages:e=>`Messages de ${e}`,message:"Message",send:"Envoyer",save:"Enregistrer",cancel:"Annuler",you:"vous",edited:"modifié",deleted:"Message supprimé",unreadable:"Message non chargé",latest:"Aller au plus récent",fresh:"Nouveaux messages",beginning:"L’historique commence ici.",loading:"Chargement des messages précédents…",today:"Aujourd’hui",yesterday:"Hier",react:"Réagir",reply:"Répondre",edit:"Modifier",remove:"Supprimer",removeSure:"Supprimer pour tous ?",retry:"Réessayer",discard:"Abandonner",actions:"Que faire de ce message",reaction:(e,t)=>`${e} ${n(t,{one:`${t} personne`,other:`${t} personnes`})}`,replyingTo:e=>`Réponse à ${e}`,editing:"Modifiez votre message",typing:(e,t)=>e.length>3?"Plusieurs personnes écrivent…":`${t} ${e.length>1?"sont en train d’écrire":"est en train d’écrire"}…`,said:(e,t)=>`${e} : ${t}`,arrived:e=>n(e,{one:`${e} nouveau message`,other:`${e} nouveaux messages`}),states:{queued:"En attente d’envoi",sending:"Envoi…",sent:"Envoyé, pour l’instant sur ce serveur seulement",settled:"Envoyé"},notSent:"Non envoyé :",failures:{closed:"la connexion est terminée",conflict:"il a déjà été envoyé avec un autre texte",expired:"il a attendu trop longtemps",forbidden:"vous ne pouvez pas écrire ici",new_identity:"le serveur vous connaît maintenant sous une autre identité",queue_full:"trop de messages attendent déjà",too_large:"il est trop long",undecided:"on ne peut plus savoir s’il est arrivé"},notJoined:"Impossible de rejoindre ce groupe :",lost:e=>n(e,{one:`${e} message perdu ici`,other:`${e} messages perdus ici`}),mayMiss:"Des messages manquent peut-être ici",status:{connecting:"Connexion",connected:"Connecté",reconnecting:"Reconnexion",offline:"Hors ligne"},inSeconds:e=>`(${e} s)`,memory:"Un seul serveur",states_redis:{connecting:"Redis : connexion",healthy:"Grappe",suspect:"Grappe, Redis lent",degraded:"Redis absent : ce serveur seulement",healing:"Redis : rattrapage"},alone:e=>`En direct sur ce serveur seulement depuis ${e}. Les messages des autres serveurs viendront au retour du lien.`,caughtUp:e=>`Le lien est rétabli : ${n(e,{one:`${e} message rattrapé`,other:`${e} messages rattrapés`})}.`}),ne={en:se,fr:ie};function j(n){let e=n.toLowerCase().split("-")[0]==="fr"?"fr":"en",[t=e]=Intl.DateTimeFormat.supportedLocalesOf(/^[A-Za-z]{2,3}(-\w{2,8})*$/.test(n)?n:e),s=t.startsWith(e)?t:e,i=new Intl.PluralRules(s),o=(r,{one:a,other:l})=>i.select(r)==="one"?a:l;return{words:ne[e](o),language:s,time:new Intl.DateTimeFormat(s,{hour:"2-digit",minute:"2-digit"}),day:new Intl.DateTimeFormat(s,{weekday:"long",day:"numeric",month:"long"}),exact:new Intl.DateTimeFormat(s,{dateStyle:"full",timeStyle:"medium"}),list:new Intl.ListFormat(s,{type:"conjunction"})}}var oe=globalThis.HTMLElement??class{},w=class extends oe{#e=null;#s=null;#i=null;#r=()=>{};#n=!1;get client(){return this.#e??this.#s}set client(e){this.#s=e,this.renew()}connectedCallback(){this.renew()}disconnectedCallback(){this.renew()}attributeChangedCallback(){this.renew()}renew(){this.#n||(this.#n=!0,queueMicrotask(()=>{this.#n=!1,this.#a(),this.isConnected&&this.#t()}))}open(e,t){}get speech(){let e=this.closest("[lang]");return j(e?.lang||navigator.language)}#t(){let e=this.getAttribute("hub"),t=e===null?new URL("/",import.meta.url):new URL(e,document.baseURI),{client:s,release:i}=this.#s?{client:this.#s,release(){}}:H(t.href);this.#e=s,this.#r=i,this.#i=new AbortController,this.open(s,this.#i.signal)}#a(){this.#i?.abort(),this.#r(),this.#r=()=>{},this.#e=null}};var re=["👍","❤️","😂","🎉","😮","😢"],S=class{root=c("div","tools");#e;#s;#i;#r;#n;#t;constructor(e,t){this.#s=e,this.#i=t,this.root.setAttribute("role","group"),this.root.setAttribute("aria-label",e.actions);let s=o=>()=>this.#e&&t[o](this.#e);this.#r=c("div","kinds",...re.map(o=>{let r=b("kind",o,()=>this.#a(o));return r.setAttribute("aria-label",`${e.react} ${o}`),r})),this.#n=b("tool",e.edit,s("edit")),this.#t=b("tool",e.remove,()=>this.remove());let i=b("tool",e.react,()=>this.react());this.root.append(this.#r,i,b("tool",e.reply,s("reply")),this.#n,this.#t),this.#o()}at(e,t){if(!(t.id!==void 0&&!t.deleted))return this.away();this.#e!==t&&this.#o(),this.#e=t,g(this.#n,!t.mine),g(this.#t,!t.mine),this.root.parentNode!==e&&e.append(this.root)}away(){this.#e=void 0,this.root.remove()}react(){g(this.#r,!this.#r.hidden),this.#r.hidden||this.#r.firstChild.focus()}remove(){this.#e?.mine&&(this.#t.dataset.sure?(this.#i.remove(this.#e),this.#o()):(this.#t.dataset.sure="asked",p(this.#t,this.#s.removeSure),this.#t.focus()))}#a(e){this.#e&&this.#i.react(this.#e,e),this.root.closest("article")?.focus(),this.#o()}#o(){g(this.#r,!0),delete this.#t.dataset.sure,p(this.#t,this.#s.remove)}};var E=class{following=!0;#e;#s;#i=G();#r=G();#n=[];#t=new Map;#a=new Map;#o=0;#l=!1;#c=new ResizeObserver(()=>this.#f());constructor(e,t){this.#e=e,this.#s=t,e.append(this.#i,this.#r),e.addEventListener("scroll",()=>this.#d(),{passive:!0}),this.#c.observe(e)}get screensAbove(){return this.#e.scrollTop/Math.max(1,this.#e.clientHeight)}element(e){return this.#t.get(e)}show(e){let t=this.#m();this.#n=e;for(let s of e){let i=this.#t.get(s.key);i&&this.#s.update(i,s)}this.#u(t)}toEnd(){this.following=!0,this.#u(null)}reveal(e,t){let{clientHeight:s,scrollTop:i}=this.#e,o=this.#t.get(e);if(t===void 0&&o){let{offsetTop:r,offsetHeight:a}=o;if(r>=i&&r+a<=i+s)return;t=r<i?0:Math.max(0,1-a/s)}this.following=!1,this.#u({key:e,below:(t??0)*s}),this.following=this.#h()}place(){return this.#m()}restore(e){this.following=!1,this.#u(e)}#h(){let{scrollHeight:e,scrollTop:t,clientHeight:s}=this.#e;return e-t-s<48}#d(){this.following=this.#h(),this.#p()}#f(){let{clientWidth:e}=this.#e;e!==this.#o&&this.#a.clear(),this.#o=e,this.#p()}#p(){this.#l||(this.#l=!0,requestAnimationFrame(()=>{this.#l=!1,this.#u(this.#m())}))}#m(){if(this.following)return null;let{scrollTop:e}=this.#e;for(let{key:t}of this.#n){let s=this.#t.get(t);if(s&&s.offsetTop+s.offsetHeight>e)return{key:t,below:s.offsetTop-e}}return null}#u(e){if(this.#e.clientHeight!==0){for(let t=0;t<4;t++){let[s,i]=this.#g(e);this.#b(s,i);let o=this.#y();if(this.#w(s,i),this.#k(e),!o)break}this.#s.moved()}}#g(e){let{clientHeight:t,scrollTop:s}=this.#e,i=[0];for(let{key:m}of this.#n)i.push((i.at(-1)??0)+this.#v(m));let o=i.at(-1)??0,r=Math.min(s,Math.max(0,o-t)),a=e?this.#n.findIndex(({key:m})=>m===e.key):-1;this.following?r=o-t:e&&a>=0&&(r=i[a]-e.below);let l=i.findIndex((m,d)=>(i[d+1]??1/0)>r-1*t),u=i.findIndex(m=>m>r+2*t),f=u<0?this.#n.length:u;return[Math.max(0,Math.min(l,f)),f]}#b(e,t){let s=this.#n.slice(e,t),i=new Set(s.map(({key:r})=>r));for(let[r,a]of this.#t)i.has(r)||(a.contains(ae(a))&&this.#e.focus({preventScroll:!0}),this.#c.unobserve(a),a.remove(),this.#t.delete(r));let o=this.#i.nextElementSibling;for(let r of s){let a=this.#t.get(r.key);a||(a=this.#s.draw(r),this.#t.set(r.key,a),this.#c.observe(a)),a===o?o=o.nextElementSibling:this.#e.insertBefore(a,o)}}#y(){let e=!1;for(let[t,s]of this.#t){let i=s.offsetHeight;e||=this.#a.get(t)!==i,this.#a.set(t,i)}return e}#w(e,t){let s=i=>i.reduce((o,{key:r})=>o+this.#v(r),0);P(this.#i,s(this.#n.slice(0,e))),P(this.#r,s(this.#n.slice(t)))}#k(e){let t=e&&this.#t.get(e.key),s=this.#e.scrollTop;this.following?s=this.#e.scrollHeight-this.#e.clientHeight:t&&(s=t.offsetTop-e.below),Math.abs(s-this.#e.scrollTop)>=1&&(this.#e.scrollTop=s)}#v(e){return this.#a.get(e)??56}};function G(){let n=document.createElement("div");return n.setAttribute("aria-hidden","true"),n}function P(n,e){n.style.blockSize=`${e}px`}function ae(n){return n.getRootNode().activeElement}var le=3e5,de=1,ce=2e3,he=3,ue=10,A=class{root=c("div","log");latest;announced=c("div","unseen");#e=new Map;#s;#i;#r;#n=[];#t=null;#a=[];#o;constructor(e){this.#i=e;let{words:t}=e.speech;this.root.setAttribute("role","log"),this.root.setAttribute("aria-live","off"),this.root.setAttribute("aria-label",t.messages(e.group.name)),this.root.tabIndex=0,this.announced.setAttribute("role","status"),this.latest=b("latest",t.latest,()=>this.toEnd()),this.latest.hidden=!0,this.#r=new S(t,e.deeds),this.#s=new E(this.root,{draw:s=>this.#p(s),update:(s,i)=>this.#m(s,i),moved:()=>this.#u()});for(let s of["pointerover","focusin"])this.root.addEventListener(s,i=>this.#g(i));this.root.addEventListener("keydown",s=>this.#b(s,e.leave))}show(){this.#n=this.#d(this.#i.group.messages),this.#s.show(this.#n)}markNew(){let{messages:e,unread:t}=this.#i.group,s=e.filter(o=>o.type==="message"&&!o.mine&&!o.deleted),i=t>0?s.at(-t):void 0;this.#t=i?.key??null,this.show(),i&&this.#n.length>0&&this.#s.reveal("new",.1)}toEnd(){this.#s.toEnd(),g(this.latest,!0)}get atEnd(){return this.#s.following}place(){let e=this.#s.place(),t=this.#n.find(({key:s})=>s===e?.key);return e&&t?.type==="message"&&t.message.id?{id:t.message.id,below:e.below}:null}async restore({id:e,below:t}){let s=await this.#c(e);s&&this.#s.restore({key:s.key,below:t})}async jump(e){let t=await this.#c(e);t&&(this.#s.reveal(t.key,.3),this.#s.element(t.key)?.focus({preventScroll:!0}))}announce(e){this.#a.push(e),this.#o??=setTimeout(()=>this.#l(),ce)}closed(){clearTimeout(this.#o)}#l(){this.#o=void 0;let{words:e}=this.#i.speech,t=this.#a.splice(0),s=t.map(({user:i,text:o})=>e.said(i?.name??"",o)).join(`
+`);p(this.announced,t.length>he?e.arrived(t.length):s)}async#c(e){let{group:t}=this.#i;try{for(let s=0;s<ue&&!this.#h(e)&&t.hasOlder;s++)await t.loadOlder({limit:100}),this.show()}catch{return}return this.#h(e)}#h(e){let t=this.#n.find(s=>s.type==="message"&&s.message.id===e);return t?.type==="message"?t.message:void 0}#d(e){let{speech:t,group:s}=this.#i,i=s.hasOlder?t.words.loading:t.words.beginning,o=s.position||e.length>0?[$("top","top",i)]:[],r="",a;for(let l of e){if(l.type==="note"){o.push($(`note-${l.key}`,"note",this.#f(l))),a=void 0;continue}let u=new Date(l.ts);u.toDateString()!==r&&(r=u.toDateString(),o.push($(`day-${l.key}`,"day",fe(u,t))),a=void 0),l.key===this.#t&&(o.push($("new","new",t.words.fresh)),a=void 0);let f=a?.user?.id===l.user?.id&&l.ts-(a?.ts??0)<le&&!l.replyTo;o.push({type:"message",key:l.key,message:l,goes:a!==void 0&&f}),a=l}return o}#f({lost:e,reason:t}){let{words:s}=this.#i.speech,i=e?s.lost(e):s.mayMiss;return t?`${i} (${t})`:i}#p(e){if(e.type==="line")return c("p",`line ${e.name}`,e.text);let t=new x(this.#i);return this.#e.set(t.root,t),t.update(e),t.root}#m(e,t){t.type==="message"?this.#e.get(e)?.update(t):p(e,t.text)}#u(){let{group:e,seen:t}=this.#i;for(let s of this.#e.keys())s.isConnected||this.#e.delete(s);g(this.latest,this.#s.following),this.#s.following&&t(),e.hasOlder&&e.joined&&this.#s.screensAbove<de&&e.loadOlder().catch(()=>{})}#g({target:e}){let t=e.closest("article"),s=t&&this.#e.get(t);s?.message&&this.#r.at(s.root,s.message)}#b(e,t){let s=e.target,i=s.closest("article"),o=i&&this.#e.get(i)?.message;if(e.ctrlKey||e.metaKey||e.altKey)return;let{deeds:r}=this.#i,a={ArrowUp:-1,ArrowDown:1}[e.key];if(a)this.#y(o,a);else if(e.key==="Escape"&&o)s===i?t():i.focus();else{if(s!==i||!o?.id||o.deleted)return;if(e.key==="r")r.reply(o);else if(e.key==="e"&&o.mine)r.edit(o);else if(e.key==="+")this.#r.react();else if(e.key==="Delete")this.#r.remove();else return}e.preventDefault()}#y(e,t){let s=this.#n.filter(r=>r.type==="message"),i=e?s.findIndex(({key:r})=>r===e.key)+t:s.length-1,{key:o}=s[Math.max(0,Math.min(i,s.length-1))]??{};o!==void 0&&(this.#s.reveal(o),this.#s.element(o)?.focus({preventScroll:!0}))}};function $(n,e,t){return{type:"line",key:n,name:e,text:t}}function fe(n,{words:e,day:t}){let s=new Date;return n.toDateString()===s.toDateString()?e.today:(s.setDate(s.getDate()-1),n.toDateString()===s.toDateString()?e.yesterday:t.format(n))}var J=`
+:host {
+  --_ground: var(--palabre-ground, light-dark(#f6f6f3, #16191a));
+  --_surface: var(--palabre-surface, light-dark(#ffffff, #1f2425));
+  --_line: var(--palabre-line, light-dark(#d5d7d2, #3a4244));
+  --_ink: var(--palabre-ink, light-dark(#1b2021, #e9ecea));
+  --_soft: var(--palabre-soft, light-dark(#565e60, #a6b0b1));
+  --_accent: var(--palabre-accent, light-dark(#1d6b57, #6fd0b4));
+  --_on-accent: var(--palabre-on-accent, light-dark(#ffffff, #10211c));
+  --_mine: var(--palabre-mine, light-dark(#e3f1ec, #213a34));
+  --_good: var(--palabre-good, light-dark(#1d6b57, #6fd0b4));
+  --_busy: var(--palabre-busy, light-dark(#7a5200, #eec168));
+  --_bad: var(--palabre-bad, light-dark(#a5241c, #ff9d94));
+  --_radius: var(--palabre-radius, 10px);
+  color: var(--_ink);
+  font: var(--palabre-font, 1rem/1.45 system-ui, sans-serif);
+}
+* { box-sizing: border-box; margin: 0; }
+[hidden] { display: none !important; }
+:focus-visible { outline: 3px solid var(--_accent); outline-offset: 2px; }
+`,X=`${J}
+:host {
+  display: flex;
+  flex-direction: column;
+  min-block-size: 12rem;
+  position: relative;
+  background: var(--_ground);
+}
+.unseen { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); }
+.notice { padding: .4rem .8rem; border-inline-start: 4px solid var(--_bad); background: var(--_surface); }
+.log {
+  flex: 1;
+  min-block-size: 0;
+  position: relative;
+  overflow: hidden auto;
+  overflow-anchor: none;
+  overscroll-behavior: contain;
+  padding-inline: .8rem;
+  outline-offset: -3px;
+}
+.message { position: relative; padding-block-start: .5rem; max-inline-size: 46rem; overflow-wrap: anywhere; outline-offset: -2px; }
+.message.goes { padding-block-start: .15rem; }
+.message.goes .head { display: none; }
+.head { font-size: .85rem; color: var(--_soft); padding-inline: .2rem; }
+.author { color: var(--_ink); }
+.mine .author { color: var(--_accent); }
+.text {
+  inline-size: fit-content;
+  max-inline-size: 100%;
+  padding: .35rem .7rem;
+  border-radius: var(--_radius);
+  background: var(--_surface);
+  white-space: pre-wrap;
+}
+.mine .text { background: var(--_mine); }
+.deleted .text { color: var(--_soft); font-style: italic; }
+.text a { color: var(--_accent); }
+button {
+  font: inherit;
+  color: inherit;
+  border: 1px solid var(--_line);
+  border-radius: 8px;
+  background: var(--_surface);
+  padding: .3rem .6rem;
+  min-block-size: 32px;
+  cursor: pointer;
+}
+.quote {
+  display: block;
+  max-inline-size: 100%;
+  border: 0;
+  border-inline-start: 3px solid var(--_accent);
+  border-radius: 0;
+  background: none;
+  color: var(--_soft);
+  font-size: .85rem;
+  text-align: start;
+  text-overflow: ellipsis;
+  white-space: nowrap;
+  overflow: hidden;
+}
+.reactions { display: flex; flex-wrap: wrap; gap: .25rem; }
+.reactions:not(:empty) { padding-block: .25rem; }
+.reaction { border-radius: 999px; font-size: .85rem; padding: 0 .5rem; min-block-size: 28px; }
+.reaction[aria-pressed='true'] { border-color: var(--_accent); background: var(--_mine); }
+.state { font-size: .75rem; color: var(--_soft); padding-inline: .2rem; }
+[data-state='settled'] .state { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); }
+[data-state='queued'] .text, [data-state='sending'] .text { opacity: .75; }
+[data-state='failed'] .state { color: var(--_bad); font-weight: 600; }
+.again { display: flex; gap: .4rem; padding-block: .2rem; }
+.line { padding: .8rem 0 .2rem; text-align: center; font-size: .8rem; color: var(--_soft); }
+.new { color: var(--_bad); border-block-end: 1px solid; font-weight: 600; }
+.tools {
+  position: absolute;
+  inset-block-start: -.6rem;
+  inset-inline-end: 0;
+  display: flex;
+  flex-wrap: wrap;
+  justify-content: flex-end;
+  gap: .2rem;
+  padding: .2rem;
+  border: 1px solid var(--_line);
+  border-radius: 8px;
+  background: var(--_surface);
+  font-size: .85rem;
+  z-index: 1;
+}
+.kinds { display: flex; gap: .2rem; }
+.latest { align-self: center; margin: .3rem; }
+.typing { min-block-size: 1.3rem; padding-inline: 1rem; font-size: .8rem; color: var(--_soft); }
+.composer {
+  display: grid;
+  grid-template-columns: minmax(0, 1fr) auto;
+  align-items: end;
+  gap: .5rem;
+  padding: .5rem .8rem calc(.5rem + env(safe-area-inset-bottom));
+  background: var(--_surface);
+  border-block-start: 1px solid var(--_line);
+}
+.about { grid-column: 1 / -1; font-size: .85rem; color: var(--_soft); overflow-wrap: anywhere; }
+.field {
+  font: inherit;
+  color: inherit;
+  min-inline-size: 0;
+  inline-size: 100%;
+  min-block-size: 44px;
+  max-block-size: 8rem;
+  padding: .55rem .7rem;
+  border: 1px solid var(--_soft);
+  border-radius: 8px;
+  background: var(--_ground);
+  resize: none;
+  field-sizing: content;
+}
+.send { min-block-size: 44px; border-color: var(--_accent); background: var(--_accent); color: var(--_on-accent); }
+@media (pointer: coarse) {
+  button { min-block-size: 44px; min-inline-size: 44px; }
+}
+`,Y=`${J}
+:host { display: block; }
+.badges { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem; }
+.badge { border: 1px solid currentColor; border-radius: 999px; padding: .05rem .6rem; font-size: .85rem; color: var(--_soft); }
+.badge::before { content: '● '; }
+.badge[data-mood='good'] { color: var(--_good); }
+.badge[data-mood='busy'] { color: var(--_busy); }
+.badge[data-mood='busy']::before { content: '◐ '; }
+.badge[data-mood='bad'] { color: var(--_bad); }
+.badge[data-mood='bad']::before { content: '○ '; }
+.count { font-size: .85rem; color: var(--_soft); }
+.banner { margin-block-start: .4rem; padding: .4rem .8rem; border-inline-start: 4px solid var(--_busy); background: var(--_surface); }
+`,F=new Map;function T(n){let e=F.get(n);return e||(e=new CSSStyleSheet,e.replaceSync(n),F.set(n,e)),e}var z=class extends w{static observedAttributes=["hub","group","lang"];#e=null;#s=null;get group(){return this.#e}get render(){return this.#s}set render(e){this.#s=e,this.renew()}open(e,t){let s=this.getAttribute("group");this.#e=s===null?null:e.group(s),this.#e&&this.#i(e,this.#e,t)}#i(e,t,s){let{speech:i}=this,{words:o}=i,r=this.shadowRoot??this.attachShadow({mode:"open",delegatesFocus:!0});r.adoptedStyleSheets=[T(X)];let a=c("p","notice"),l=c("p","typing");a.setAttribute("role","alert");let u=new A({speech:i,group:t,render:this.#s,jump:d=>{u.jump(d)},seen:()=>{!document.hidden&&t.joined&&t.read()},leave:()=>f.focus(),deeds:{react:({id:d,reacted:h},y)=>M(d&&t.react(d,y,!h.includes(y))),reply:d=>f.reply(d),edit:d=>f.edit(d),remove:({id:d})=>{M(d&&t.delete(d)),f.focus()}}}),f=new _(o,`palabre:draft:${t.name}`,{send:(d,h)=>{M(t.send({text:d,replyTo:h})),u.show(),u.toEnd()},edit:(d,h)=>M(t.edit(d,h)),typed:()=>t.type(),editLast:()=>{let d=t.messages.findLast(h=>h.type==="message"&&h.mine&&h.id&&!h.deleted);d?.type==="message"&&f.edit(d)},leave:()=>{}}),m=me(()=>{if(s.aborted)return;let{refusal:d}=t;p(a,d?`${o.notJoined} ${d.message}`:""),g(a,!d),e.limits.text_chars&&(f.textMax=e.limits.text_chars),u.show()});t.on("change",m,{signal:s}),t.on("message",({message:d})=>d.mine||u.announce(d),{signal:s}),t.on("typing",({typing:d})=>{let h=d.map(({name:y})=>y);p(l,h.length>0?o.typing(h,i.list.format(h)):"")},{signal:s}),document.addEventListener("visibilitychange",m,{signal:s}),s.addEventListener("abort",()=>u.closed()),r.replaceChildren(a,u.root,u.latest,l,f.root,u.announced),g(a,!0),this.#r(t,u,s),m()}async#r(e,t,s){let i=new D(e.name);globalThis.addEventListener("pagehide",()=>i.keep(t.place()),{signal:s});try{await e.join()}catch{return}let o=i.take();o?await t.restore(o):t.markNew()}},D=class{#e;constructor(e){this.#e=`palabre:place:${e}`}keep(e){try{e?v()?.setItem(this.#e,JSON.stringify(e)):v()?.removeItem(this.#e)}catch{}}take(){try{let{id:e,below:t}=JSON.parse(v()?.getItem(this.#e)??"null")??{};return this.keep(null),typeof e=="string"&&typeof t=="number"?{id:e,below:t}:null}catch{return null}}};function M(n){Promise.resolve(n).catch(()=>{})}function me(n){let e=!1;return()=>{e||(e=!0,requestAnimationFrame(()=>{e=!1,n()}))}}var pe={connecting:"busy",connected:"good",reconnecting:"busy",offline:"bad"},ge={connecting:"busy",healthy:"good",suspect:"busy",degraded:"bad",healing:"busy"},be=1e4,L=class extends w{static observedAttributes=["hub","lang"];open(e,t){let{speech:s}=this,i=this.shadowRoot??this.attachShadow({mode:"open"});i.adoptedStyleSheets=[T(Y)];let o=c("span","badge connection"),r=c("span","count"),a=c("span","badge layer"),l=c("p","banner"),u=c("p","badges",o,r,a);r.setAttribute("aria-hidden","true");for(let h of[u,l])h.setAttribute("role","status");i.replaceChildren(u,l);let f=new I(r,s),m=({status:h,wait_ms:y})=>{let k=h!=="connected"&&navigator.onLine===!1?"offline":h;o.dataset.mood=pe[k],p(o,s.words.status[k]),f.from(h==="reconnecting"?y??0:0)};e.on("status",m,{signal:t});for(let h of["online","offline"])globalThis.addEventListener(h,()=>m({status:e.status}),{signal:t});m({status:e.status});let d=h=>ye(a,l,h,s,t);e.on("layer",d,{signal:t});for(let h of[a,l])g(h,!0);e.layer&&d(e.layer),t.addEventListener("abort",()=>f.from(0))}};function ye(n,e,{state:t,mode:s,scope:i,since:o,caught_up:r},{words:a,time:l},u){let f=s==="memory";n.dataset.mood=f?"good":ge[t]??"busy",p(n,f?a.memory:a.states_redis[t]??t),g(n,!1);let m=!f&&i==="node",d=!m&&(r?.messages??0)>0;if(m&&p(e,a.alone(l.format(o))),d){p(e,a.caughtUp(r?.messages??0));let h=setTimeout(()=>g(e,!0),be);u.addEventListener("abort",()=>clearTimeout(h))}g(e,!m&&!d)}var I=class{#e;#s;#i;constructor(e,t){this.#e=e,this.#s=t}from(e){clearInterval(this.#i);let t=Date.now()+e,s=()=>{let i=Math.round((t-Date.now())/1e3);p(this.#e,i>0?this.#s.words.inSeconds(i):""),i<=0&&clearInterval(this.#i)};e>0&&(this.#i=setInterval(s,1e3)),s()}};var ve=[["palabre-chat",z],["palabre-status",L]];for(let[n,e]of ve)globalThis.customElements&&!customElements.get(n)&&customElements.define(n,e);export{z as PalabreChat,L as PalabreStatus};

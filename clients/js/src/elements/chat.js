@@ -1,0 +1,190 @@
+// `<palabre-chat>`: a group's messages and the line to write one, in a shadow tree that a page styles by variables
+// and parts.
+
+/** @import {Client} from '../client.js' */
+/** @import {Group} from '../group.js' */
+/** @import {Message} from '../timeline.js' */
+import { Composer } from './composer.js';
+import { hide, make, write } from './dom.js';
+import { HubElement } from './element.js';
+import { Log } from './log.js';
+import { sessionStore } from './share.js';
+import { CHAT_STYLE, style } from './style.js';
+
+/**
+ * Attributes: `group`, its name; `hub`, the hub's address (where this script came from, unless it is given); `lang`,
+ * `en` or `fr` (the page's, unless it is given).
+ *
+ * Parts: `log`, `message` (with `mine`, `goes` as classes inside), `author`, `time`, `text`, `line`, `composer`, `field`, `send`, `latest`, ….
+ * Variables: see `style.js`.
+ */
+export class PalabreChat extends HubElement {
+  static observedAttributes = ['hub', 'group', 'lang'];
+
+  /** @type {Group | null} */
+  #group = null;
+  /** @type {((message: Message) => Node | null | undefined) | null} */
+  #render = null;
+
+  /** The group that is shown. */
+  get group() {
+    return this.#group;
+  }
+
+  /**
+   * Draws what stands below a message's head: give a node for what your application put into `data`, nothing for
+   * the text as it is.
+   */
+  get render() {
+    return this.#render;
+  }
+
+  set render(render) {
+    this.#render = render;
+    this.renew();
+  }
+
+  /**
+   * @param {Client} client
+   * @param {AbortSignal} signal
+   * @protected
+   */
+  open(client, signal) {
+    const name = this.getAttribute('group');
+    this.#group = name === null ? null : client.group(name);
+    if (this.#group) this.#show(client, this.#group, signal);
+  }
+
+  /** @param {Client} client @param {Group} group @param {AbortSignal} signal */
+  #show(client, group, signal) {
+    const { speech } = this;
+    const { words } = speech;
+    const root = this.shadowRoot ?? this.attachShadow({ mode: 'open', delegatesFocus: true });
+    root.adoptedStyleSheets = [style(CHAT_STYLE)];
+
+    const notice = make('p', 'notice');
+    const typing = make('p', 'typing');
+    notice.setAttribute('role', 'alert');
+    const log = new Log({
+      speech,
+      group,
+      render: this.#render,
+      jump: (id) => void log.jump(id),
+      seen: () => {
+        if (!document.hidden && group.joined) group.read();
+      },
+      leave: () => composer.focus(),
+      deeds: {
+        react: ({ id, reacted }, kind) => settle(id && group.react(id, kind, !reacted.includes(kind))),
+        reply: (message) => composer.reply(message),
+        edit: (message) => composer.edit(message),
+        remove: ({ id }) => {
+          settle(id && group.delete(id));
+          composer.focus();
+        },
+      },
+    });
+    const composer = new Composer(words, `palabre:draft:${group.name}`, {
+      send: (text, replyTo) => {
+        settle(group.send({ text, replyTo }));
+        log.show();
+        log.toEnd();
+      },
+      edit: (id, text) => settle(group.edit(id, text)),
+      typed: () => group.type(),
+      editLast: () => {
+        const last = group.messages.findLast((entry) => entry.type === 'message' && entry.mine && entry.id && !entry.deleted);
+        if (last?.type === 'message') composer.edit(last);
+      },
+      leave: () => {},
+    });
+    const draw = onceAFrame(() => {
+      if (signal.aborted) return;
+      const { refusal } = group;
+      write(notice, refusal ? `${words.notJoined} ${refusal.message}` : '');
+      hide(notice, !refusal);
+      if (client.limits.text_chars) composer.textMax = client.limits.text_chars;
+      log.show();
+    });
+    group.on('change', draw, { signal });
+    group.on('message', ({ message }) => message.mine || log.announce(message), { signal });
+    group.on('typing', ({ typing: users }) => {
+      const names = users.map(({ name }) => name);
+      write(typing, names.length > 0 ? words.typing(names, speech.list.format(names)) : '');
+    }, { signal });
+    document.addEventListener('visibilitychange', draw, { signal });
+    signal.addEventListener('abort', () => log.closed());
+
+    root.replaceChildren(notice, log.root, log.latest, typing, composer.root, log.announced);
+    hide(notice, true);
+    this.#begin(group, log, signal);
+    draw();
+  }
+
+  /** @param {Group} group @param {Log} log @param {AbortSignal} signal */
+  async #begin(group, log, signal) {
+    const place = new Place(group.name);
+    globalThis.addEventListener('pagehide', () => place.keep(log.place()), { signal });
+    try {
+      await group.join();
+    } catch {
+      return; // Why not stands in the notice, or the element is gone.
+    }
+    const left = place.take();
+    if (left) await log.restore(left);
+    else log.markNew();
+  }
+}
+
+// Where the reader was, over a reload.
+class Place {
+  #key;
+
+  /** @param {string} group */
+  constructor(group) {
+    this.#key = `palabre:place:${group}`;
+  }
+
+  /** @param {{id: string, below: number} | null} place */
+  keep(place) {
+    try {
+      if (place) sessionStore()?.setItem(this.#key, JSON.stringify(place));
+      else sessionStore()?.removeItem(this.#key);
+    } catch {
+      // Then a reload begins at the end.
+    }
+  }
+
+  /** @returns {{id: string, below: number} | null} */
+  take() {
+    try {
+      const { id, below } = JSON.parse(sessionStore()?.getItem(this.#key) ?? 'null') ?? {};
+      this.keep(null);
+      return typeof id === 'string' && typeof below === 'number' ? { id, below } : null;
+    } catch {
+      return null;
+    }
+  }
+}
+
+/**
+ * What became of it stands on the screen.
+ * @param {any} promise
+ */
+function settle(promise) {
+  Promise.resolve(promise).catch(() => {});
+}
+
+/** @param {() => void} draw */
+function onceAFrame(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    // A page that nobody sees is given no frames, and keeps what its title counts all the same.
+    requestAnimationFrame(() => {
+      asked = false;
+      draw();
+    });
+  };
+}

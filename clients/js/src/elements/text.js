@@ -1,0 +1,42 @@
+// A message's text as nodes: words stay words, and what is a web address becomes a link that gives nothing away.
+
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/gi;
+// What ends a sentence ends no address; nor does a bracket that was opened before it.
+const AFTER = /[.,;:!?…]+$/;
+
+/**
+ * @param {string} text
+ * @returns {(string | HTMLAnchorElement)[]}
+ */
+export function linked(text) {
+  /** @type {(string | HTMLAnchorElement)[]} */
+  const nodes = [];
+  let from = 0;
+  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
+    const address = trimmed(found);
+    if (!URL.canParse(address)) continue;
+    const link = document.createElement('a');
+    link.href = address;
+    link.textContent = address;
+    link.target = '_blank';
+    link.rel = 'noopener noreferrer nofollow ugc';
+    nodes.push(text.slice(from, index), link);
+    from = index + address.length;
+  }
+  nodes.push(text.slice(from));
+  return nodes.filter((node) => node !== '');
+}
+
+/** @param {string} address */
+function trimmed(address) {
+  let rest = address.replace(AFTER, '');
+  while (/[)\]}]$/.test(rest) && unopened(rest)) rest = rest.slice(0, -1).replace(AFTER, '');
+  return rest;
+}
+
+/** @param {string} text whether its last character closes what was not opened in it */
+function unopened(text) {
+  const close = text.at(-1) ?? '';
+  const open = { ')': '(', ']': '[', '}': '{' }[close] ?? '';
+  return text.split(open).length < text.split(close).length;
+}

@@ -1,0 +1,21 @@
+// Why something that was asked for was not done.
+
+/**
+ * `code` is one of the hub's (docs/protocol.md, "Errors"), or the client's own: `closed` (the client was closed, or
+ * the hub wants it no more), `left` (the group was left), `queue_full`, `expired` (it waited too long),
+ * `new_identity` (the hub knows this client as somebody else now, who did not send it).
+ */
+export class PalabreError extends Error {
+  name = 'PalabreError';
+
+  /**
+   * @param {string} code
+   * @param {string} [message]
+   * @param {number} [retry_after_s] when the same may work, if the hub said so
+   */
+  constructor(code, message = code, retry_after_s = undefined) {
+    super(message);
+    this.code = code;
+    this.retry_after_s = retry_after_s;
+  }
+}

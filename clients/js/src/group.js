@@ -1,0 +1,535 @@
+// One group, as an application has it: what is on the screen, who is there, and all that one may say.
+
+/** @import {Client} from './client.js' */
+/** @import {Position, Said, User} from './frames.js' */
+/** @import {Entry, Message} from './timeline.js' */
+/** @import {Request} from './requests.js' */
+import { Emitter } from './emitter.js';
+import { PalabreError } from './error.js';
+import { count, position, user } from './frames.js';
+import { Intake, said } from './intake.js';
+import { Members } from './members.js';
+import { Typists } from './typists.js';
+
+const PAGE = 50;
+const PAGE_MAX = 100;
+// The hub passes on no more than this.
+const TYPING_EVERY_MS = 3_000;
+// Reading along says so at most this often.
+const READ_EVERY_MS = 2_000;
+// After a reconnect many ask at once; each waits a part of this.
+const LATER_MS = 2_000;
+
+/**
+ * @typedef {object} GroupEvents
+ * @property {{group: Group}} change something on the screen changed; draw `messages` again, once a frame at most
+ * @property {{message: Message}} message somebody's message, or an own one from another tab: live, or missed meanwhile
+ * @property {{message: Message}} update a message was edited, deleted or has its place now, or reactions to it changed
+ * @property {{typing: User[]}} typing who writes changed
+ * @property {{occupancy: number | null, members: User[] | null}} presence who is there changed
+ * @property {{reason?: string, lost?: number}} hole messages are missing, or may be; a note in `messages` says where
+ * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member; `recovered` after a reconnect
+ * @property {PalabreError} refused the group cannot be joined, or not now
+ * @property {{frame: any}} frame any frame of the group, as it came: for words of your own consumers
+ *
+ * @typedef {object} Content
+ * @property {string} text
+ * @property {any} [data] anything that JSON can hold; it reaches the others beside the text
+ * @property {string} [replyTo] the `id` of the message that this one answers
+ *
+ * What became of a message: its `id`, and how far it got. `node`: this node's members have it, and the others will
+ * when the layer is back. On a hub without Redis it is always `node`.
+ * @typedef {{id: string, position: Position | null, scope?: 'cluster' | 'node'}} Ack
+ */
+
+/** @extends {Emitter<GroupEvents>} */
+export class Group extends Emitter {
+  /** The group's name. @readonly */
+  name;
+  /** Whether this connection is a member. */
+  joined = false;
+  /** @type {PalabreError | null} why it cannot be joined */
+  refusal = null;
+  /** How many messages of others came after what this user has read, as far as is known. */
+  unread = 0;
+  /** Whether there are more unread ones than `unread`. */
+  unreadMore = false;
+
+  #client;
+  #intake = new Intake(this);
+  #members = new Members();
+  #membersWanted = false;
+  #typists = new Typists(() => this.emit('typing', { typing: this.typing }));
+  /** @type {Promise<boolean> | null} */
+  #paging = null;
+  /** @type {Promise<void> | null} */
+  #joining = null;
+  /** @type {(refusal?: PalabreError) => void} settles `#joining` */
+  #entered = () => {};
+  #typedAt = -Infinity;
+  /** @type {Position | null} */
+  #readTo = null;
+  #reading = false;
+
+  /**
+   * @param {string} name
+   * @param {Client} client
+   * @internal
+   */
+  constructor(name, client) {
+    super();
+    this.name = name;
+    this.#client = client;
+    for (const request of this.#written()) this.requested(request);
+  }
+
+  /** What the screen shows, in its order: messages, and notes where some are missing. @returns {Entry[]} */
+  get messages() {
+    return this.#intake.timeline.list();
+  }
+
+  /** Whether the history has more before `messages`: {@link loadOlder} brings it. */
+  get hasOlder() {
+    return this.#intake.timeline.older !== null;
+  }
+
+  /** Our place in the group's order; a resume starts from it. @returns {Position | null} */
+  get position() {
+    return this.#intake.timeline.position;
+  }
+
+  /** How many members the group has; null while that is not known. @returns {number | null} */
+  get occupancy() {
+    return this.#members.occupancy;
+  }
+
+  /** Who the members are; null until {@link watchMembers} was answered, and for more than the hub names (500). */
+  get members() {
+    return this.#members.list();
+  }
+
+  /** Who writes just now, but for this user. @returns {User[]} */
+  get typing() {
+    return this.#typists.list();
+  }
+
+  /**
+   * A message that is held.
+   * @param {string} id
+   * @returns {Message | undefined}
+   */
+  find(id) {
+    return this.#intake.timeline.find(id);
+  }
+
+  /**
+   * Becomes a member, and again after each reconnect. Joining twice is joining once.
+   * @returns {Promise<void>} when this connection is a member; rejects when the hub refuses for good, or on `leave`
+   */
+  join() {
+    if (!this.#joining) {
+      this.#joining = new Promise((resolve, reject) => {
+        this.#entered = (refusal) => (refusal ? reject(refusal) : resolve());
+      });
+      this.#joining.catch(() => {}); // Why not stands in `refusal` as well.
+      if (this.joined) this.#entered();
+      else this.repair();
+    }
+    return this.#joining;
+  }
+
+  /** Leaves, and forgets what it holds; what waits to be sent to the group fails with `left`. */
+  leave() {
+    const left = new PalabreError('left');
+    for (const request of this.#written()) this.#client.requests.drop(request, left, true);
+    this.closed(left);
+    this.#intake = new Intake(this);
+    this.refusal = null;
+    this.#unread({});
+    this.#client.unwant(this);
+    this.#changed();
+  }
+
+  /**
+   * Shows a message at once and sends it as soon as the group is joined, again after each reconnect, until it is in
+   * the history.
+   * @param {string | Content} content
+   * @param {{signal?: AbortSignal}} [options] aborting takes back what has not gone out
+   * @returns {Promise<Ack>}
+   */
+  async send(content, options) {
+    const answer = this.ask('chat.send', { client_id: drawId(), ...body(content) }, options);
+    if (!options?.signal?.aborted) this.join();
+    return ack(await answer);
+  }
+
+  /**
+   * Replaces an own message; what `content` leaves out is gone.
+   * @param {string} id
+   * @param {string | Content} content
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Ack>}
+   */
+  async edit(id, content, options) {
+    return ack(await this.ask('chat.edit', { id, client_id: drawId(), ...body(content) }, options));
+  }
+
+  /**
+   * Deletes an own message, for good.
+   * @param {string} id
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Ack>}
+   */
+  async delete(id, options) {
+    return ack(await this.ask('chat.delete', { id, client_id: drawId() }, options));
+  }
+
+  /**
+   * Gives a reaction to a message, or takes it back. The screen shows it at once.
+   * @param {string} id
+   * @param {string} kind an emoji, or any text of 1 to 32 bytes
+   * @param {boolean} [on] false: takes it back
+   * @param {{signal?: AbortSignal}} [options]
+   */
+  async react(id, kind, on = true, options) {
+    const answer = this.ask('chat.react', { id, kind, on }, options);
+    this.#react(id, kind, on);
+    try {
+      await answer;
+    } catch (error) {
+      this.#react(id, kind, !on);
+      throw error;
+    }
+  }
+
+  /** Says that all that is here was read; at most once in 2 s, and always the last. */
+  read() {
+    const { position } = this;
+    if (this.unread > 0) {
+      this.#unread({});
+      this.#changed();
+    }
+    if (!position || (position.epoch === this.#readTo?.epoch && position.offset <= this.#readTo.offset)) return;
+    this.#readTo = position;
+    if (this.#reading) return;
+    this.#reading = true;
+    this.#after(READ_EVERY_MS, () => {
+      this.#reading = false;
+      // A position that the history has dropped meanwhile, a group of too many readers: there is nobody to tell.
+      return this.ask('chat.read', { position: this.#readTo });
+    });
+  }
+
+  /** Tells the others that this user is writing. Call it at each key: it says so once in 3 s. */
+  type() {
+    const now = Date.now();
+    if (!this.joined || now - this.#typedAt < TYPING_EVERY_MS) return;
+    this.#typedAt = now;
+    this.#client.say(this.#frame('chat.typing'));
+  }
+
+  /**
+   * Brings the page of the history before `messages` into them. Calls while one is under way share it.
+   * @param {{limit?: number}} [options] at most 100
+   * @returns {Promise<boolean>} whether there is still more
+   */
+  loadOlder({ limit = PAGE } = {}) {
+    this.#paging ??= this.#page(limit).finally(() => (this.#paging = null));
+    return this.#paging;
+  }
+
+  /**
+   * Looks into the history, and leaves `messages` as they are.
+   * @param {{before?: Position, after?: Position, limit?: number, signal?: AbortSignal}} [options] the latest, when
+   *   neither `before` nor `after` is given
+   * @returns {Promise<{messages: Said[], next: Position | null}>} oldest first; `next` goes on in the same direction
+   */
+  async history({ before, after, limit = PAGE, signal } = {}) {
+    const answer = await this.ask('history', { before, after, limit: Math.min(limit, PAGE_MAX) }, { signal });
+    return { messages: said(answer), next: next(answer) };
+  }
+
+  /**
+   * Asks who is there, and keeps `members` up to date from here on, after a reconnect as well.
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<User[] | null>} null: too many to be named
+   */
+  async watchMembers(options) {
+    this.#membersWanted = true;
+    this.#members.answered(await this.ask('presence', {}, options));
+    this.#present();
+    return this.members;
+  }
+
+  /**
+   * Asks a consumer of your own: any request of any type about this group.
+   * @param {string} type
+   * @param {object} [fields]
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<any>} its answer; it is asked again after a reconnect, so the consumer must bear that
+   */
+  ask(type, fields, options) {
+    return this.#client.requests.ask(this.#frame(type, fields), options);
+  }
+
+  /**
+   * Tries an own message that failed once more, as the same message: the hub knows it if it did arrive.
+   * @param {string} clientId
+   * @returns {Promise<Ack>}
+   */
+  async retry(clientId) {
+    const request = this.#request(clientId);
+    if (request?.state !== 'failed') throw new PalabreError('not_found');
+    this.#client.connect();
+    const answer = this.#client.requests.revive(request);
+    this.join();
+    return ack(await answer);
+  }
+
+  /**
+   * Gives up an own message that failed, or that has not gone out.
+   * @param {string} clientId
+   */
+  discard(clientId) {
+    const request = this.#request(clientId);
+    if (request) this.#client.requests.drop(request, new PalabreError('discarded'));
+  }
+
+  // What the client tells its group.
+
+  /** @param {any} frame @internal */
+  take(frame) {
+    const { ref, snapshot, type } = frame;
+    this.emit('frame', { frame });
+    if (type === 'joined' || type === 'resumed') return this.#joined(frame);
+    if (ref !== undefined) return; // An answer, whose asker has it.
+    if (type === 'presence') return this.#told(frame);
+    if (type === 'chat.typing') return this.#typed(user(frame.user));
+    if (type === 'resync') {
+      this.#intake.restart(frame);
+      this.#unread(snapshot);
+    } else {
+      this.#intake.live(frame);
+    }
+    this.#changed();
+  }
+
+  /** @param {PalabreError} refusal @param {boolean} final whether it is not tried again @internal */
+  refused(refusal, final) {
+    this.refusal = refusal;
+    if (final) this.#giveUp(refusal);
+    this.#changed();
+    this.emit('refused', refusal);
+  }
+
+  /** The connection is gone. @internal */
+  lost() {
+    this.joined = false;
+    this.#intake.lost();
+    this.#typists.clear();
+    this.#typedAt = -Infinity;
+    this.#changed();
+  }
+
+  /** Nothing comes any more. @param {PalabreError} why @internal */
+  closed(why) {
+    this.#giveUp(why);
+    this.lost();
+  }
+
+  /** Who we are. @param {User} me @internal */
+  welcomed(me) {
+    this.#intake.timeline.claim(me);
+    this.#changed();
+  }
+
+  /**
+   * A request of this group has another state.
+   * @param {Request} request
+   * @internal
+   */
+  requested({ frame, state, code, at }) {
+    const { type, client_id: clientId, text, data, reply_to: replyTo } = frame;
+    if (type !== 'chat.send') return;
+    const { timeline } = this.#intake;
+    if (code === 'dropped') {
+      timeline.unwrite(clientId);
+    } else if (state !== 'settled') {
+      const entry = timeline.own(clientId) ?? timeline.write({ clientId, text, data, replyTo, user: this.#client.user, ts: at });
+      Object.assign(entry, { state, code });
+    }
+    this.#changed();
+  }
+
+  /** The hub has an own message. @param {string} clientId @param {any} answer @internal */
+  acked(clientId, answer) {
+    this.#intake.timeline.acked(clientId, answer.id, position(answer.position));
+    this.#changed();
+  }
+
+  // What `intake` tells its group.
+
+  /** Our own user id. @internal */
+  get me() {
+    return this.#client.user?.id;
+  }
+
+  /** Joins from our position, also when we are in already. @internal */
+  repair() {
+    this.#client.want(this);
+  }
+
+  /** @param {Message} message @param {boolean} fresh whether it is new to the screen @internal */
+  shown(message, fresh) {
+    const { clientId, id, place, mine } = message;
+    if (mine && id && place) this.#client.requests.placed(clientId, { id, position: place });
+    if (message.user) this.#typists.done(message.user.id);
+    if (fresh && !mine && !message.deleted) this.unread++;
+    this.emit(fresh ? 'message' : 'update', { message });
+  }
+
+  /** @param {Message} message @internal */
+  marked(message) {
+    this.emit('update', { message });
+  }
+
+  /** @param {{reason?: string, lost?: number}} about @internal */
+  holed(about) {
+    this.emit('hole', about);
+  }
+
+  /** @param {any} frame */
+  #joined(frame) {
+    this.joined = true;
+    this.refusal = null;
+    this.#entered();
+    const resumed = this.position !== null && frame.recovered === true;
+    this.#intake.joined(frame);
+    this.#members.count(frame.snapshot?.occupancy);
+    this.#unread(frame.snapshot);
+    // Whoever came back is told of nothing that is not kept: who is there, and reactions to what stays on the screen.
+    if (this.#membersWanted) this.#later(() => this.watchMembers());
+    if (resumed && this.heard('change')) {
+      this.#later(async () => this.#intake.slots(await this.ask('history', { limit: PAGE_MAX })));
+    }
+    this.#changed();
+    this.emit('joined', { recovered: frame.recovered });
+  }
+
+  /** @param {any} snapshot */
+  #unread(snapshot) {
+    if (!snapshot) return;
+    const { unread, unread_more } = snapshot.chat ?? {};
+    this.unread = count(unread) ? unread : 0;
+    this.unreadMore = unread_more === true;
+  }
+
+  /** @param {any} frame */
+  #told(frame) {
+    if (!this.#membersWanted) this.#members.count(frame.occupancy);
+    else if (this.#members.told(frame)) this.#later(() => this.watchMembers());
+    this.#present();
+  }
+
+  #present() {
+    this.emit('presence', { occupancy: this.occupancy, members: this.members });
+    this.#changed();
+  }
+
+  /** @param {User | null} who */
+  #typed(who) {
+    if (who && who.id !== this.me) this.#typists.heard(who);
+  }
+
+  /** @param {number} limit */
+  async #page(limit) {
+    const { timeline } = this.#intake;
+    const before = timeline.older;
+    if (!before) return false;
+    const answer = await this.ask('history', { before, limit: Math.min(limit, PAGE_MAX) }).catch((error) => {
+      // The history has let go of all before: that is its beginning now.
+      if (error?.code === 'not_found') return { messages: [] };
+      throw error;
+    });
+    if (timeline.older !== before) return this.hasOlder; // A snapshot came meanwhile: this is no page of it.
+    timeline.page(said(answer), next(answer), this.me);
+    this.#intake.slots(answer);
+    this.#changed();
+    return this.hasOlder;
+  }
+
+  /** @param {string} id @param {string} kind @param {boolean} on */
+  #react(id, kind, on) {
+    const message = this.find(id);
+    if (!message || message.reacted.includes(kind) === on) return;
+    const given = (message.reactions[kind] ?? 0) + (on ? 1 : -1);
+    const { [kind]: _, ...others } = message.reactions;
+    message.reactions = given > 0 ? { ...others, [kind]: given } : others;
+    message.reacted = on ? [...message.reacted, kind] : message.reacted.filter((one) => one !== kind);
+    this.emit('update', { message });
+    this.#changed();
+  }
+
+  /** @param {string} type @param {object} [fields] */
+  #frame(type, fields) {
+    return { type, group: this.name, ...fields };
+  }
+
+  #written() {
+    return this.#client.requests.written.filter(({ frame }) => frame.group === this.name);
+  }
+
+  /** @param {string} clientId */
+  #request(clientId) {
+    return this.#written().find(({ frame }) => frame.client_id === clientId);
+  }
+
+  /** @param {PalabreError} why */
+  #giveUp(why) {
+    this.#entered(why);
+    this.#joining = null;
+  }
+
+  #changed() {
+    this.emit('change', { group: this });
+  }
+
+  /** @param {() => Promise<any>} ask */
+  #later(ask) {
+    this.#after(Math.random() * LATER_MS, ask);
+  }
+
+  /**
+   * Asks something that nobody waits for, and that may come to nothing.
+   * @param {number} wait_ms
+   * @param {() => Promise<any>} ask
+   */
+  #after(wait_ms, ask) {
+    setTimeout(() => ask().catch(() => {}), wait_ms);
+  }
+}
+
+/** @param {string | Content} content */
+function body(content) {
+  if (typeof content === 'string') return { text: content };
+  const { text, data, replyTo } = content;
+  return { text, data, reply_to: replyTo };
+}
+
+/**
+ * @param {any} answer
+ * @returns {Ack}
+ */
+function ack({ id, position: place, scope }) {
+  return { id, position: position(place), scope };
+}
+
+/** @param {any} answer */
+function next(answer) {
+  return answer.more === true ? position(answer.next) : null;
+}
+
+// `crypto.randomUUID` exists on secure origins only, and a hub on the local network is not one.
+function drawId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

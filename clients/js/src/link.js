@@ -1,0 +1,241 @@
+// The way to the hub: one WebSocket at a time, who we are on it, whether it lives, when to come back.
+//
+// It says hello, answers the hub's pings, calls a silent link dead, and reconnects by the close code with full
+// jitter, so that the pages of a node that went away do not all return in the same instant. Frames go out only
+// while a socket is open: what must outlive one is the business of requests.js. It knows nothing of groups.
+
+import { PalabreError } from './error.js';
+import { attempt } from './keep.js';
+
+/**
+ * @typedef {'connecting' | 'connected' | 'reconnecting' | 'offline'} Status
+ *
+ * @typedef {object} StatusEvent
+ * @property {Status} status
+ * @property {'closed' | 'dead' | 'no_token' | 'unauthorized' | 'left'} [reason] why the last connection ended
+ * @property {number} [code] the WebSocket's close code
+ * @property {number} [wait_ms] when `reconnecting`: how long until the next try; without it one is under way
+ *
+ * @typedef {object} Listener
+ * @property {() => void} opened requests may be sent from now on
+ * @property {(frame: any) => void} take an object with a `type`, `welcome` included
+ * @property {(event: StatusEvent) => void} moved
+ *
+ * @typedef {(context: {expired: boolean}) => Promise<string | null> | string | null} GetToken
+ */
+
+const TOKEN_KEY = 'token';
+const NAME_KEY = 'name';
+
+const PAUSE_MIN_MS = 300;
+const PAUSE_MAX_MS = 20_000;
+// A link that held this long was a good one: the next pause starts small again.
+const STABLE_MS = 10_000;
+// The hub speaks at least every 30 s; 5 s more are for the network.
+const SILENCE_MS = 35_000;
+// Where a doubt can be settled by asking, nobody waits that long: for a welcome, for the answer to a ping.
+const WELCOME_MS = 15_000;
+const DOUBT_MS = 5_000;
+
+const EXPIRED = 4100;
+
+/**
+ * Whether a client comes back by itself after this close code.
+ * @param {number} code
+ * @returns {boolean}
+ */
+export function mayReturn(code) {
+  return [1001, 1005, 1006, 1011, 1012, 1013].includes(code) || (code >= 4000 && code <= 4499);
+}
+
+/**
+ * How long to wait before try number `attempt` (from 0), in milliseconds.
+ * @param {number} attempt
+ * @param {number} random from 0 to 1
+ * @returns {number}
+ */
+export function pause(attempt, random) {
+  const most = Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** (attempt + 1));
+  return Math.round(PAUSE_MIN_MS + random * (most - PAUSE_MIN_MS));
+}
+
+/** The connection of one client. */
+export class Link {
+  /** @type {Status} */
+  status = 'offline';
+  #options;
+  #listener;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #silence;
+  #turn = 0; // counts the tries, so that a token that comes late is not used for another one
+  #attempt = 0;
+  #expired = false;
+  #heardAt = 0;
+  #connectedAt = 0;
+  /** @type {number | null} */
+  #drainAt = null;
+
+  /**
+   * @param {{url: string, Socket: typeof WebSocket, keep: import('./keep.js').Keep, getToken?: GetToken}} options
+   * @param {Listener} listener
+   */
+  constructor(options, listener) {
+    this.#options = options;
+    this.#listener = listener;
+  }
+
+  /** The name to ask for, empty when the hub shall choose. */
+  get name() {
+    return this.#options.keep.read(NAME_KEY) ?? '';
+  }
+
+  set name(name) {
+    this.#options.keep.write(NAME_KEY, name);
+  }
+
+  /** Connects now, whatever was before. */
+  async open() {
+    this.#drop();
+    const turn = ++this.#turn;
+    this.#say({ status: this.status === 'offline' ? 'connecting' : 'reconnecting' });
+    let token = this.#options.keep.read(TOKEN_KEY);
+    if (this.#options.getToken) {
+      try {
+        token = await this.#options.getToken({ expired: this.#expired });
+      } catch (error) {
+        if (turn !== this.#turn) return;
+        const unauthorized = error instanceof PalabreError && error.code === 'unauthorized';
+        return unauthorized ? this.#end({ reason: 'unauthorized' }) : this.#retry({ reason: 'no_token' });
+      }
+      if (turn !== this.#turn) return;
+    }
+    this.#dial(token);
+  }
+
+  /**
+   * Looks whether things are as they seem, after a sleep or a change of the network: ends a wait, and doubts a socket.
+   * A link that is closed for good stays so.
+   */
+  check() {
+    if (this.#socket === null) {
+      if (this.status === 'reconnecting') this.open();
+    } else if (Date.now() - this.#heardAt >= SILENCE_MS) {
+      this.#lost(1006, 'dead'); // The timer that says so slept as well.
+    } else if (this.status === 'connected' && this.send({ type: 'ping' })) {
+      this.#listen(DOUBT_MS);
+    }
+  }
+
+  /** Leaves for good. */
+  close() {
+    this.#drop();
+    this.#end({ reason: 'left' });
+  }
+
+  /**
+   * @param {object} frame
+   * @returns {boolean} whether a socket took it, which is no promise that it arrives
+   */
+  send(frame) {
+    if (this.#socket?.readyState !== 1) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /** @param {string | null} token */
+  #dial(token) {
+    const socket = new this.#options.Socket(this.#options.url, 'palabre.v1');
+    this.#socket = socket;
+    socket.onopen = () => {
+      this.send({ type: 'hello', ref: 'hello', ...(token && { token }), ...(this.name && { name: this.name }) });
+      this.#listener.opened();
+    };
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code }) => this.#lost(code, 'closed');
+    // What a socket's error means its close says; without a listener some libraries throw it.
+    socket.onerror = () => {};
+    this.#heardAt = Date.now();
+    this.#listen(WELCOME_MS);
+  }
+
+  /** @param {any} data */
+  #receive(data) {
+    this.#heardAt = Date.now();
+    if (this.status === 'connected') this.#listen(SILENCE_MS);
+    const frame = attempt(() => JSON.parse(data));
+    if (typeof frame?.type !== 'string') return; // No frame that v1 knows; the socket is fine.
+    if (frame.type === 'ping') this.send({ type: 'pong' });
+    if (frame.type === 'drain') this.#drainAt = Date.now() + (Number(frame.reconnect_ms) || 0);
+    if (frame.type === 'welcome') {
+      if (frame.token && !this.#options.getToken) this.#options.keep.write(TOKEN_KEY, frame.token);
+      this.#connectedAt = Date.now();
+      this.#expired = false;
+      this.#listen(SILENCE_MS);
+    }
+    this.#listener.take(frame);
+    if (frame.type === 'welcome') this.#say({ status: 'connected' });
+  }
+
+  /** @param {number} silence_ms */
+  #listen(silence_ms) {
+    clearTimeout(this.#silence);
+    // A dead peer answers no closing handshake either, so the socket is let go without waiting for it.
+    this.#silence = setTimeout(() => this.#lost(1006, 'dead'), silence_ms);
+  }
+
+  /**
+   * @param {number} code
+   * @param {'closed' | 'dead'} reason
+   */
+  #lost(code, reason) {
+    const held = this.#connectedAt > 0 && Date.now() - this.#connectedAt >= STABLE_MS;
+    if (held) this.#attempt = 0;
+    this.#expired = code === EXPIRED;
+    // It counts from the notice, and the node may have kept the socket for most of that time.
+    const drain_ms = this.#drainAt === null ? undefined : Math.max(0, this.#drainAt - Date.now());
+    this.#drop();
+    if (mayReturn(code)) this.#retry({ reason, code }, drain_ms);
+    else this.#end({ reason, code });
+  }
+
+  /**
+   * @param {Omit<StatusEvent, 'status'>} why
+   * @param {number} [drain_ms]
+   */
+  #retry(why, drain_ms) {
+    // "About so long": half as much to either side, for the pages of a draining node are many.
+    const wait_ms =
+      drain_ms === undefined ? pause(this.#attempt++, Math.random()) : Math.round(drain_ms * (0.5 + Math.random()));
+    this.#timer = setTimeout(() => this.open(), wait_ms);
+    this.#say({ status: 'reconnecting', ...why, wait_ms });
+  }
+
+  /** @param {Omit<StatusEvent, 'status'>} why */
+  #end(why) {
+    this.#turn++;
+    this.#say({ status: 'offline', ...why });
+  }
+
+  #drop() {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#silence);
+    this.#connectedAt = 0;
+    this.#drainAt = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket === null) return;
+    // What a socket that was given up still has to say would be taken for the next one's.
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  /** @param {StatusEvent} event */
+  #say(event) {
+    this.status = event.status;
+    this.#listener.moved(event);
+  }
+}

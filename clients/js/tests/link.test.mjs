@@ -1,0 +1,320 @@
+// The way to the hub: when a client comes back, when it stays away, how it knows that a link is dead, who it says it is.
+
+import assert from 'node:assert/strict';
+import test, { mock } from 'node:test';
+import { mayReturn, pause } from '../src/link.js';
+import { at, Bench, ME, message, PalabreError, Shelf, turn } from './bench.mjs';
+
+function paused(t) {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.after(() => mock.timers.reset());
+}
+
+test('pings are answered, the token comes back, a name is asked for', async (t) => {
+  const bench = new Bench(t, { name: 'Ana', storage: new Shelf() });
+  await bench.enter(5);
+  assert.equal(bench.last('hello').name, 'Ana');
+  bench.say({ type: 'ping' });
+  assert.deepEqual(bench.last('pong'), { type: 'pong' });
+  bench.client.rename('Ada');
+  await bench.welcome();
+  const { token, name } = bench.last('hello');
+  assert.deepEqual({ token, name }, { token: 'token of g-me', name: 'Ada' });
+});
+
+test('who a guest is outlives the page, for that hub alone', async (t) => {
+  const storage = new Shelf();
+  await new Bench(t, { storage }).enter(5);
+  const again = new Bench(t, { storage });
+  await again.enter(5);
+  assert.equal(again.last('hello').token, 'token of g-me');
+  const elsewhere = new Bench(t, { storage, url: 'ws://127.0.0.2/ws' });
+  await elsewhere.enter(5);
+  assert.equal(elsewhere.last('hello').token, undefined);
+});
+
+test('a link that is silent for 35 s is dead and replaced', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  await bench.enter(5);
+  mock.timers.tick(34_000);
+  bench.say({ type: 'ping' });
+  mock.timers.tick(34_999);
+  assert.equal(bench.client.status, 'connected');
+  mock.timers.tick(1);
+  assert.equal(bench.events.at(-1).reason, 'dead');
+  assert.equal(bench.client.status, 'reconnecting');
+  mock.timers.tick(600);
+  assert.equal(bench.sockets.length, 2);
+});
+
+test('a socket that is not welcomed in 15 s is given up, whatever else it says', (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  bench.client.connect();
+  mock.timers.tick(14_000);
+  bench.socket.readyState = 1;
+  bench.socket.onopen();
+  bench.say({ type: 'ping' });
+  mock.timers.tick(999);
+  assert.equal(bench.client.status, 'connecting');
+  mock.timers.tick(1);
+  assert.equal(bench.events.at(-1).reason, 'dead');
+});
+
+test('a machine that slept past the silence replaces its link as soon as it looks', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const before = bench.socket;
+  // The clock went on, and the timers did not.
+  mock.timers.setTime(Date.now() + 60_000);
+  bench.client.hurry();
+  assert.equal(before.readyState, 3);
+  assert.equal(bench.client.status, 'reconnecting');
+});
+
+test('a doubt is settled by a ping, within 5 s', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.client.hurry();
+  assert.deepEqual(bench.last('ping'), { type: 'ping' });
+  mock.timers.tick(4_999);
+  bench.say({ type: 'pong' });
+  mock.timers.tick(5_000);
+  assert.equal(bench.client.status, 'connected');
+  bench.client.hurry();
+  mock.timers.tick(5_000);
+  assert.equal(bench.client.status, 'reconnecting');
+});
+
+test('a draining node is left for about as long as it asks, counted from the notice', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.say({ type: 'drain', reconnect_ms: 4_000 });
+  bench.lose(4000);
+  const { wait_ms } = bench.heard('status').at(-1);
+  assert.ok(wait_ms >= 2_000 && wait_ms <= 6_000, `${wait_ms}`);
+  mock.timers.tick(wait_ms);
+  await bench.welcome();
+  bench.say({ type: 'drain', reconnect_ms: 4_000 });
+  mock.timers.tick(4_000);
+  bench.lose(4000);
+  assert.equal(bench.heard('status').at(-1).wait_ms, 0, 'the node kept the socket for all of that time');
+});
+
+test('the close code says whether to come back', async (t) => {
+  for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 4000, 4001, 4003, 4100, 4499]) {
+    assert.equal(mayReturn(code), true, String(code));
+    const bench = new Bench(t);
+    await bench.enter(5);
+    bench.lose(code);
+    assert.equal(bench.client.status, 'reconnecting', String(code));
+  }
+  for (const code of [1000, 1002, 1003, 1007, 1009, 1010, 1014, 3000, 3999, 4500, 4501, 4503, 4999]) {
+    assert.equal(mayReturn(code), false, String(code));
+    const bench = new Bench(t);
+    await bench.enter(5);
+    bench.lose(code);
+    assert.deepEqual(bench.events.at(-1), { type: 'status', status: 'offline', reason: 'closed', code });
+    bench.client.hurry();
+    assert.equal(bench.sockets.length, 1);
+  }
+});
+
+test('the pause before a try grows from 0.3 s to 20 s, with full jitter', () => {
+  assert.equal(pause(0, 0), 300);
+  assert.equal(pause(0, 1), 600);
+  assert.equal(pause(3, 1), 4_800);
+  assert.equal(pause(50, 0), 300);
+  assert.equal(pause(5_000, 1), 20_000);
+});
+
+test('the pause begins small again after a link that held', async (t) => {
+  paused(t);
+  const random = mock.method(Math, 'random', () => 1);
+  t.after(() => random.mock.restore());
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const waits = [];
+  for (const held_ms of [0, 0, 9_999, 10_000]) {
+    mock.timers.tick(held_ms);
+    bench.lose(1006);
+    waits.push(bench.heard('status').at(-1).wait_ms);
+    mock.timers.tick(waits.at(-1));
+    await bench.welcome();
+  }
+  assert.deepEqual(waits, [600, 1_200, 2_400, 600]);
+});
+
+test('what a socket that was given up still says is nobody\'s', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const { onmessage } = bench.socket;
+  const before = bench.socket;
+  bench.client.rename('Ada');
+  assert.deepEqual([before.onmessage, before.onclose, before.readyState], [null, null, 3]);
+  assert.ok(onmessage);
+});
+
+test('a token is asked for before each connection, once, and told that the last one expired', async (t) => {
+  const asked = [];
+  const getToken = async (context) => {
+    asked.push(context);
+    return `t${asked.length}`;
+  };
+  const bench = new Bench(t, { getToken, storage: new Shelf() });
+  bench.client.connect();
+  await turn();
+  await bench.welcome();
+  assert.equal(bench.last('hello').token, 't1');
+  bench.lose(4100);
+  bench.client.hurry();
+  await turn();
+  await bench.welcome();
+  assert.equal(bench.last('hello').token, 't2', 'not the one that the hub gave');
+  assert.deepEqual(asked, [{ expired: false }, { expired: true }]);
+  bench.lose(1006);
+  bench.client.hurry();
+  await turn();
+  assert.deepEqual(asked.at(-1), { expired: false });
+});
+
+test('no token now is tried again, no token for good is not', async (t) => {
+  paused(t);
+  const answers = [new Error('the network'), null, new PalabreError('unauthorized')];
+  const getToken = async () => {
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    return answer;
+  };
+  const bench = new Bench(t, { getToken });
+  bench.client.connect();
+  await turn();
+  assert.deepEqual([bench.client.status, bench.events.at(-1).reason], ['reconnecting', 'no_token']);
+  mock.timers.tick(bench.events.at(-1).wait_ms);
+  await turn();
+  await bench.welcome();
+  assert.equal(bench.last('hello').token, undefined, 'null is a guest');
+  bench.lose(4100);
+  mock.timers.tick(bench.heard('status').at(-1).wait_ms);
+  await turn();
+  assert.deepEqual([bench.client.status, bench.events.at(-1).reason], ['offline', 'unauthorized']);
+});
+
+test('a token that comes after the client was closed connects nothing', async (t) => {
+  let give;
+  const bench = new Bench(t, { getToken: () => new Promise((resolve) => (give = resolve)) });
+  bench.client.connect();
+  bench.client.close();
+  give('late');
+  await turn();
+  assert.equal(bench.sockets.length, 0);
+});
+
+test('a page that comes back to the foreground, or to the network, looks at its link', async (t) => {
+  const target = new EventTarget();
+  const names = ['addEventListener', 'removeEventListener', 'document'];
+  const before = names.map((name) => Object.getOwnPropertyDescriptor(globalThis, name));
+  const document = { visibilityState: 'hidden' };
+  globalThis.addEventListener = target.addEventListener.bind(target);
+  globalThis.removeEventListener = target.removeEventListener.bind(target);
+  globalThis.document = document;
+  t.after(() => names.forEach((name, n) => (before[n] ? Object.defineProperty(globalThis, name, before[n]) : delete globalThis[name])));
+  const bench = new Bench(t);
+  await bench.enter(5);
+  target.dispatchEvent(new Event('visibilitychange'));
+  assert.equal(bench.last('ping'), undefined, 'hidden');
+  document.visibilityState = 'visible';
+  target.dispatchEvent(new Event('visibilitychange'));
+  assert.equal(bench.all('ping').length, 1);
+  bench.lose(1006);
+  target.dispatchEvent(new Event('online'));
+  assert.equal(bench.sockets.length, 2);
+  bench.client.close();
+  target.dispatchEvent(new Event('online'));
+  assert.equal(bench.sockets.length, 2, 'a client that was closed listens no more');
+});
+
+test('who is there, who writes, what was read', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const bo = { id: 'g-bo', name: 'Bo' };
+  const group = await bench.enter(5, { occupancy: 1, messages: [message(5)], chat: { unread: 3, unread_more: true } });
+  assert.deepEqual([group.occupancy, group.members, group.unread, group.unreadMore], [1, null, 3, true]);
+
+  bench.say({ type: 'presence', group: 'lobby', occupancy: 2, joined: [bo] });
+  assert.deepEqual([group.occupancy, group.members], [2, null], 'nobody asked for names');
+  const watched = group.watchMembers();
+  await turn();
+  bench.answer('presence', { type: 'presence', occupancy: 2, members: [ME, bo] });
+  assert.deepEqual(await watched, [ME, bo]);
+  bench.say({ type: 'presence', group: 'lobby', occupancy: 1, left: [bo] });
+  assert.deepEqual(group.members, [ME]);
+  bench.say({ type: 'presence', group: 'lobby', occupancy: 9, joined: [bo] });
+  mock.timers.tick(2_000);
+  await turn();
+  assert.equal(bench.all('presence').length, 2, 'a list that does not agree is asked for again');
+  bench.answer('presence', { type: 'presence', occupancy: 900 });
+  await turn();
+  assert.deepEqual([group.occupancy, group.members], [900, null], 'too many to be named');
+
+  bench.say({ type: 'chat.typing', group: 'lobby', position: null, user: bo });
+  bench.say({ type: 'chat.typing', group: 'lobby', position: null, user: ME });
+  assert.deepEqual(group.typing, [bo], 'one does not see oneself write');
+  bench.say(message(6));
+  assert.deepEqual(group.typing, [], 'what they wrote is here');
+  bench.say({ type: 'chat.typing', group: 'lobby', position: null, user: bo });
+  mock.timers.tick(7_000);
+  assert.deepEqual(group.typing, []);
+  for (let key = 0; key < 5; key++) group.type();
+  mock.timers.tick(3_000);
+  group.type();
+  assert.equal(bench.all('chat.typing').length, 2);
+
+  assert.equal(group.unread, 4);
+  group.read();
+  assert.deepEqual([group.unread, group.unreadMore], [0, false]);
+  bench.say(message(7));
+  group.read();
+  mock.timers.tick(2_000);
+  assert.deepEqual(bench.all('chat.read').map(({ position }) => position), [at(7)], 'one for both');
+  group.read();
+  mock.timers.tick(2_000);
+  assert.equal(bench.all('chat.read').length, 1);
+});
+
+test('who came back asks for the reactions to what stays on the screen', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const group = await bench.enter(6, { messages: [message(6)] });
+  group.on('change', () => {});
+  bench.lose(1006);
+  await bench.back();
+  await bench.joined({ position: at(6), recovered: true, messages: [], more: false });
+  mock.timers.tick(2_000);
+  await turn();
+  const reactions = { 'id-6': { counts: { '👍': 1 }, rev: 1, mine: [] } };
+  bench.answer('history', { type: 'history', messages: [message(6)], more: false, chat: { reactions } });
+  await turn();
+  assert.deepEqual(group.messages[0].reactions, { '👍': 1 });
+  bench.say({ type: 'chat.reactions', group: 'lobby', id: 'id-6', position: null, counts: { '👍': 9 }, rev: 0 });
+  assert.deepEqual(group.messages[0].reactions, { '👍': 1 }, 'an older count comes late');
+});
+
+test('a consumer of one\'s own is asked, and its frames are heard', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  const frames = [];
+  group.on('frame', ({ frame }) => frames.push(frame.type));
+  const answer = group.ask('board.draw', { line: [1, 2] });
+  await turn();
+  assert.deepEqual(bench.last('board.draw').line, [1, 2]);
+  bench.answer('board.draw', { type: 'board.drawn', id: 7 });
+  assert.equal((await answer).id, 7);
+  bench.say({ type: 'board.line', group: 'lobby', position: at(6) });
+  assert.deepEqual(frames, ['board.drawn', 'board.line']);
+  assert.deepEqual(group.position, at(6));
+});

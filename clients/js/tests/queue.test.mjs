@@ -1,0 +1,289 @@
+// What one writes reaches the history once, whatever happens on the way: the queue, its states, its bounds.
+
+import assert from 'node:assert/strict';
+import test, { mock } from 'node:test';
+import { at, Bench, ME, message, Shelf, turn } from './bench.mjs';
+
+const OTHER = { id: 'g-other', name: 'Ana' };
+
+function states({ group }) {
+  return group.messages.map(({ text, state }) => [text, state]);
+}
+
+/** Acks the newest send. */
+function ack(bench, fields) {
+  bench.answer('chat.send', { type: 'ack', id: 'own', position: at(6), scope: 'cluster', ...fields });
+}
+
+test('a message goes from queued to settled', async (t) => {
+  const bench = new Bench(t);
+  const promise = bench.group.send('hello');
+  const seen = [states(bench)];
+  bench.client.connect();
+  await bench.welcome();
+  assert.equal(bench.last('chat.send'), undefined, 'it waits for the group');
+  await bench.joined({ position: at(5), snapshot: { messages: [], more: false } });
+  seen.push(states(bench));
+  ack(bench, { position: null, scope: 'node' });
+  seen.push(states(bench));
+  assert.deepEqual(await promise, { id: 'own', position: null, scope: 'node' });
+  assert.equal(bench.client.queue.length, 1, 'it is not safe yet');
+  bench.say({ type: 'settled', group: 'lobby', items: [{ id: 'own', position: at(6) }] });
+  seen.push(states(bench));
+  assert.deepEqual(seen.flat().map(([, state]) => state), ['queued', 'sending', 'sent', 'settled']);
+  assert.equal(bench.client.queue.length, 0);
+});
+
+test('what is not settled goes out again after a reconnect, in order, under its own client id and first position', async (t) => {
+  const bench = new Bench(t);
+  const { group } = bench;
+  await bench.enter(5);
+  const one = group.send({ text: 'one', data: { n: 1 }, replyTo: 'id-1' });
+  ack(bench, { id: 'one', position: null, scope: 'node' });
+  await one;
+  bench.say(message(6));
+  const two = group.send('two');
+  const first = bench.all('chat.send');
+  bench.lose(1006);
+  const three = group.send('three');
+  await bench.back();
+  await bench.joined({ position: at(9), recovered: true, messages: [7, 8, 9].map((offset) => message(offset)), more: false });
+  const again = bench.all('chat.send');
+  assert.deepEqual(again.map(({ text }) => text), ['one', 'two', 'three']);
+  assert.deepEqual(again.map(({ since }) => since), [at(5), at(6), at(9)]);
+  const bare = ({ ref: _, ...frame }) => frame;
+  assert.deepEqual(again.slice(0, 2).map(bare), first.map(bare), 'word for word');
+  again.forEach(({ ref }, n) => bench.say({ type: 'ack', ref, group: 'lobby', id: `n${n}`, position: at(10 + n), scope: 'cluster' }));
+  assert.equal((await two).id, 'n1');
+  assert.equal((await three).position.offset, 12);
+  assert.deepEqual(states(bench).slice(-3), [['one', 'settled'], ['two', 'settled'], ['three', 'settled']]);
+});
+
+test('an echo stands for an ack that was lost with its connection', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const promise = bench.group.send('hello');
+  const { client_id } = bench.last('chat.send');
+  bench.say(message(6, { id: 'own', client_id, user: ME, text: 'hello' }));
+  bench.lose(1006);
+  assert.deepEqual(await promise, { id: 'own', position: at(6), scope: undefined });
+  await bench.back();
+  await bench.joined({ position: at(6), recovered: true, messages: [], more: false });
+  assert.equal(bench.last('chat.send'), undefined, 'it is not sent again');
+});
+
+test('another identity sends what was never tried, and repeats nothing by itself', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const promise = bench.group.send('hello');
+  bench.lose(1006);
+  const later = bench.group.send('written while away');
+  bench.client.hurry();
+  await turn();
+  await Promise.all([bench.welcome(OTHER), assert.rejects(promise, { code: 'new_identity' })]);
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  assert.deepEqual(bench.all('chat.send').map(({ text }) => text), ['written while away']);
+  ack(bench);
+  await later;
+  const [failed] = bench.group.messages.filter(({ state }) => state === 'failed');
+  assert.equal(failed.code, 'new_identity');
+  const retried = bench.group.retry(failed.clientId);
+  await turn();
+  assert.equal(bench.last('chat.send').text, 'hello', 'who we are now says it, when somebody asks for it');
+  ack(bench, { id: 'two', position: at(7) });
+  await retried;
+});
+
+test('a refusal for the moment keeps the order, and is waited out for as long as the hub asks', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.after(() => mock.timers.reset());
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const promises = ['one', 'two'].map((text) => bench.group.send(text));
+  const [one, two] = bench.all('chat.send');
+  bench.say({ type: 'error', ref: one.ref, group: 'lobby', code: 'rate_limited', message: 'slow down', retry_after_s: 4 });
+  bench.say({ type: 'error', ref: two.ref, group: 'lobby', code: 'rate_limited', message: 'slow down', retry_after_s: 4 });
+  assert.deepEqual(states(bench), [['one', 'queued'], ['two', 'queued']]);
+  assert.deepEqual(bench.client.queue.map(({ code }) => code), ['rate_limited', 'rate_limited']);
+  const third = bench.group.send('three');
+  mock.timers.tick(3_999);
+  assert.equal(bench.all('chat.send').length, 2, 'nothing overtakes');
+  mock.timers.tick(1);
+  assert.deepEqual(bench.all('chat.send').slice(2).map(({ text }) => text), ['one', 'two', 'three']);
+  bench.all('chat.send').slice(2).forEach(({ ref }, n) => bench.say({ type: 'ack', ref, group: 'lobby', id: `n${n}`, position: at(6 + n) }));
+  await Promise.all([...promises, third]);
+});
+
+test('what is unavailable goes out when the layer is healthy again', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const promise = bench.group.send('hello');
+  bench.answer('chat.send', { type: 'error', code: 'unavailable', message: 'not now' });
+  assert.deepEqual(states(bench), [['hello', 'queued']]);
+  bench.say({ type: 'layer', state: 'healthy', mode: 'redis', scope: 'cluster', since: 0 });
+  assert.equal(bench.all('chat.send').length, 2);
+  ack(bench);
+  assert.equal((await promise).id, 'own');
+});
+
+test('a refusal for good fails the message, which may be tried again as the same one or given up', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const refused = bench.group.send('hello');
+  const first = bench.last('chat.send');
+  bench.answer('chat.send', { type: 'error', code: 'internal', message: 'a fault' });
+  await assert.rejects(refused, { name: 'PalabreError', code: 'internal', message: 'a fault' });
+  assert.deepEqual(states(bench), [['hello', 'failed']]);
+  const again = bench.group.retry(first.client_id);
+  assert.equal(bench.last('chat.send').client_id, first.client_id);
+  bench.answer('chat.send', { type: 'error', code: 'too_large', message: 'too long' });
+  await assert.rejects(again, { code: 'too_large' });
+  bench.group.discard(first.client_id);
+  assert.deepEqual(states(bench), []);
+  assert.equal(bench.client.queue.length, 0);
+  await assert.rejects(bench.group.retry(first.client_id), { code: 'not_found' });
+});
+
+test('aborting takes back what has not gone out, and only that', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const [early, late] = [new AbortController(), new AbortController()];
+  const gone = bench.group.send('gone out', { signal: late.signal });
+  bench.lose(1006);
+  const waiting = bench.group.send('waits', { signal: early.signal });
+  early.abort();
+  await assert.rejects(waiting, { name: 'AbortError' });
+  assert.deepEqual(states(bench), [['gone out', 'queued']]);
+  await bench.back();
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  late.abort();
+  await assert.rejects(gone, { name: 'AbortError' });
+  ack(bench);
+  assert.deepEqual(states(bench), [['gone out', 'settled']]);
+  await assert.rejects(bench.group.send('never', { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  assert.equal(bench.all('chat.send').length, 1);
+});
+
+test('a client that is closed fails what waits, and another connect lets it be tried again', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const promise = bench.group.send('hello');
+  bench.lose(4502);
+  assert.equal(bench.client.status, 'offline');
+  await assert.rejects(promise, { code: 'closed' });
+  const again = bench.group.retry(bench.group.messages[0].clientId);
+  await turn();
+  await bench.welcome();
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  ack(bench);
+  assert.equal((await again).id, 'own');
+});
+
+test('leaving the group fails what waits for it', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const promise = bench.group.send('hello');
+  bench.group.leave();
+  await assert.rejects(promise, { code: 'left' });
+  assert.equal(bench.client.queue.length, 0);
+});
+
+test('no more requests are open than the hub reads, and no more wait than may', async (t) => {
+  const bench = new Bench(t, { queueMax: 5 });
+  bench.group.join().catch(() => {});
+  bench.client.connect();
+  await bench.welcome(ME, { limits: { open_requests: 2 } });
+  await bench.joined({ position: at(5), snapshot: { messages: [], more: false } });
+  const promises = [1, 2, 3, 4, 5].map((n) => bench.group.send(`n${n}`));
+  await assert.rejects(bench.group.send('n6'), { code: 'queue_full' });
+  assert.deepEqual(bench.all('chat.send').map(({ text }) => text), ['n1', 'n2']);
+  for (let n = 0; n < 5; n++) {
+    const { ref } = bench.all('chat.send')[n];
+    bench.say({ type: 'ack', ref, group: 'lobby', id: `n${n}`, position: at(6 + n), scope: 'cluster' });
+  }
+  await Promise.all(promises);
+  assert.equal(bench.all('chat.send').length, 5);
+});
+
+test('what waited too long is not said out of nowhere', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.after(() => mock.timers.reset());
+  const bench = new Bench(t, { queueAge_ms: 60_000 });
+  await bench.enter(5);
+  bench.lose(1006);
+  const promise = bench.group.send('hello');
+  mock.timers.tick(60_001);
+  await bench.welcome();
+  await Promise.all([bench.joined({ position: at(5), recovered: true, messages: [], more: false }), assert.rejects(promise, { code: 'expired' })]);
+  assert.deepEqual(states(bench), [['hello', 'failed']]);
+  assert.equal(bench.last('chat.send'), undefined);
+});
+
+test('what waits or has failed outlives the page, where it is given a storage', async (t) => {
+  const [storage, queueStorage] = [new Shelf(), new Shelf()];
+  const before = new Bench(t, { storage, queueStorage });
+  await before.enter(5);
+  const refused = before.group.send('refused');
+  before.answer('chat.send', { type: 'error', code: 'too_large', message: 'too long' });
+  await assert.rejects(refused, { code: 'too_large' });
+  before.group.send({ text: 'waits', data: 7 }).catch(() => {});
+  const { client_id } = before.last('chat.send');
+  before.lose(1006);
+  await turn();
+
+  const after = new Bench(t, { storage, queueStorage });
+  assert.deepEqual(states(after), [['refused', 'failed'], ['waits', 'queued']]);
+  await after.enter(6, { messages: [message(6)] });
+  const sends = after.all('chat.send');
+  assert.deepEqual(sends.map((frame) => [frame.text, frame.data, frame.client_id, frame.since]), [['waits', 7, client_id, at(5)]]);
+  assert.equal(after.last('hello').token, 'token of g-me');
+  ack(after, { position: at(7) });
+  assert.deepEqual(states(after), [['text 6', 'settled'], ['waits', 'settled'], ['refused', 'failed']]);
+  after.group.discard(after.group.messages[2].clientId);
+  await turn();
+  assert.equal([...queueStorage.kept.values()].length, 0);
+});
+
+test('a storage with somebody else\'s words in it, or that throws, is as none', async (t) => {
+  const broken = { getItem() { throw new Error('blocked'); }, setItem() { throw new Error('blocked'); }, removeItem() { throw new Error('blocked'); } };
+  const bench = new Bench(t, { storage: broken, queueStorage: broken });
+  await bench.enter(5);
+  bench.group.send('hello').catch(() => {});
+  assert.equal(bench.last('chat.send').text, 'hello');
+  for (const text of ['no JSON', '7', 'null', '[7, null, {}, {"frame": {}}, {"frame": {"client_id": "a", "group": "/"}}]']) {
+    const queueStorage = new Shelf();
+    queueStorage.getItem = () => text;
+    assert.deepEqual(new Bench(t, { queueStorage }).client.queue, [], text);
+  }
+});
+
+test('an edit, a deletion and a reaction go out again as well, and answer', async (t) => {
+  const bench = new Bench(t);
+  const { group } = bench;
+  await bench.enter(6, { messages: [message(6, { user: ME })] });
+  const asked = [group.edit('id-6', 'better'), group.delete('id-5'), group.react('id-6', '👍')];
+  assert.deepEqual([group.messages[0].reactions, group.messages[0].reacted], [{ '👍': 1 }, ['👍']], 'shown at once');
+  const first = ['chat.edit', 'chat.delete', 'chat.react'].map((type) => bench.last(type));
+  bench.lose(1006);
+  await bench.back();
+  await bench.joined({ position: at(6), recovered: true, messages: [], more: false });
+  for (const { type, client_id } of first) {
+    assert.equal(bench.last(type).client_id, client_id);
+    bench.answer(type, { type: 'ack', id: 'id-6', scope: 'cluster', ...(client_id && { position: at(7) }) });
+  }
+  const [edited] = await Promise.all(asked);
+  assert.deepEqual(edited, { id: 'id-6', position: at(7), scope: 'cluster' });
+  assert.equal(bench.client.queue.length, 0);
+});
+
+test('a reaction that is refused is taken back from the screen', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(6, { messages: [message(6)], chat: { reactions: { 'id-6': { counts: { '👍': 2 }, rev: 3, mine: ['👍'] } } } });
+  const [entry] = bench.group.messages;
+  assert.deepEqual([entry.reactions, entry.reacted], [{ '👍': 2 }, ['👍']]);
+  const promise = bench.group.react('id-6', '🎉');
+  assert.deepEqual(entry.reactions, { '👍': 2, '🎉': 1 });
+  bench.answer('chat.react', { type: 'error', code: 'too_large', message: 'too many kinds' });
+  await assert.rejects(promise, { code: 'too_large' });
+  assert.deepEqual([entry.reactions, entry.reacted], [{ '👍': 2 }, ['👍']]);
+});

@@ -379,9 +379,14 @@ export class Group extends Emitter {
     this.#client.want(this);
   }
 
-  /** @param {Message} message @param {boolean} fresh whether it is new to the screen @internal */
-  shown(message, fresh) {
-    const { clientId, id, place, mine } = message;
+  /**
+   * @param {Message} message
+   * @param {boolean} fresh whether it is new to the screen
+   * @param {string} [clientId] an edit's own, whose echo this is
+   * @internal
+   */
+  shown(message, fresh, clientId = message.clientId) {
+    const { id, place, mine } = message;
     if (mine && id && place) this.#client.requests.placed(clientId, { id, position: place });
     if (message.user) this.#typists.done(message.user.id);
     if (fresh && !mine && !message.deleted) this.unread++;

@@ -15,7 +15,8 @@ const HELD_MAX = 1_000; // live frames kept while what is before them is fetched
  * @typedef {object} Sink
  * @property {string | undefined} me our own user id
  * @property {() => void} repair join again from our position
- * @property {(message: Message, fresh: boolean) => void} shown a new message, or another version or place of one
+ * @property {(message: Message, fresh: boolean, clientId?: string) => void} shown a new message, or another version or
+ *   place of one; `clientId` is that of the version
  * @property {(message: Message) => void} marked reactions to it changed
  * @property {(about: {reason?: string, lost?: number}) => void} holed the history has a hole, and says so
  */
@@ -114,7 +115,7 @@ export class Intake {
     const one = message(frame);
     if (!one) return this.timeline.move(position(frame?.position));
     const taken = this.timeline.take(one, this.#sink.me);
-    if (taken) this.#sink.shown(taken.message, taken.fresh);
+    if (taken) this.#sink.shown(taken.message, taken.fresh, one.client_id);
   }
 
   /**

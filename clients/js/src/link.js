@@ -12,7 +12,8 @@ import { attempt } from './keep.js';
  *
  * @typedef {object} StatusEvent
  * @property {Status} status
- * @property {'closed' | 'dead' | 'no_token' | 'unauthorized' | 'left'} [reason] why the last connection ended
+ * @property {'closed' | 'dead' | 'no_token' | 'unauthorized' | 'left' | 'refused'} [reason] why the last connection
+ *   ended; `refused`: the platform opens none to this address, as from a page under https: to ws:
  * @property {number} [code] the WebSocket's close code
  * @property {number} [wait_ms] when `reconnecting`: how long until the next try; without it one is under way
  *
@@ -45,7 +46,7 @@ const EXPIRED = 4100;
  * @returns {boolean}
  */
 export function mayReturn(code) {
-  return [1001, 1005, 1006, 1011, 1012, 1013].includes(code) || (code >= 4000 && code <= 4499);
+  return /^(100[156]|101[1-3]|4[0-4]..)$/.test(String(code));
 }
 
 /**
@@ -113,7 +114,12 @@ export class Link {
       }
       if (turn !== this.#turn) return;
     }
-    this.#dial(token);
+    try {
+      this.#dial(token);
+    } catch (error) {
+      this.#end({ reason: 'refused' });
+      throw error; // Nobody handles it, so that it is seen: no other try would end otherwise.
+    }
   }
 
   /**

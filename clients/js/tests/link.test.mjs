@@ -204,6 +204,22 @@ test('no token now is tried again, no token for good is not', async (t) => {
   assert.deepEqual([bench.client.status, bench.events.at(-1).reason], ['offline', 'unauthorized']);
 });
 
+test('an address to which the platform opens nothing is told of, and not tried again', async (t) => {
+  class Forbidden {
+    constructor() {
+      throw new Error('an insecure connection from a secure page');
+    }
+  }
+  const bench = new Bench(t, { WebSocket: Forbidden });
+  const before = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection');
+  const seen = new Promise((resolve) => process.once('unhandledRejection', resolve));
+  bench.client.connect();
+  assert.match((await seen).message, /insecure/);
+  for (const listener of before) process.on('unhandledRejection', listener);
+  assert.deepEqual(bench.events.at(-1), { type: 'status', status: 'offline', reason: 'refused' });
+});
+
 test('a token that comes after the client was closed connects nothing', async (t) => {
   let give;
   const bench = new Bench(t, { getToken: () => new Promise((resolve) => (give = resolve)) });

@@ -276,6 +276,19 @@ test('an edit, a deletion and a reaction go out again as well, and answer', asyn
   assert.equal(bench.client.queue.length, 0);
 });
 
+test('an edit that was acked without a place is safe when its echo comes', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(6, { messages: [message(6, { user: ME })] });
+  const asked = bench.group.edit('id-6', 'better');
+  bench.answer('chat.edit', { type: 'ack', id: 'id-6', position: null, scope: 'node' });
+  await asked;
+  assert.equal(bench.client.queue[0].state, 'sent');
+  const { client_id } = bench.last('chat.edit');
+  bench.say(message(7, { id: 'id-6', client_id, user: ME, version: 2, first: at(6), text: 'better' }));
+  assert.equal(bench.client.queue.length, 0);
+  assert.deepEqual(states(bench), [['better', 'settled']]);
+});
+
 test('a reaction that is refused is taken back from the screen', async (t) => {
   const bench = new Bench(t);
   await bench.enter(6, { messages: [message(6)], chat: { reactions: { 'id-6': { counts: { '👍': 2 }, rev: 3, mine: ['👍'] } } } });

@@ -8,7 +8,7 @@ import { Composer } from './composer.js';
 import { hide, make, write } from './dom.js';
 import { HubElement } from './element.js';
 import { Log } from './log.js';
-import { sessionStore } from './share.js';
+import { sessionStore, showing } from './share.js';
 import { CHAT_STYLE, style } from './style.js';
 
 /**
@@ -52,7 +52,12 @@ export class PalabreChat extends HubElement {
   open(client, signal) {
     const name = this.getAttribute('group');
     this.#group = name === null ? null : client.group(name);
-    if (this.#group) this.#show(client, this.#group, signal);
+    if (!this.#group) return this.shadowRoot?.replaceChildren();
+    this.#show(client, this.#group, signal);
+    if (!this.isShared) return;
+    const hidden = showing(client, this.#group);
+    // What begins anew shows the group again at once, and has not left it.
+    signal.addEventListener('abort', () => queueMicrotask(hidden));
   }
 
   /** @param {Client} client @param {Group} group @param {AbortSignal} signal */

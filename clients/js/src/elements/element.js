@@ -63,6 +63,11 @@ export class HubElement extends Base {
    */
   open(_client, _signal) {}
 
+  /** Whether the page's elements share the client, so that its groups are theirs to leave. @protected */
+  get isShared() {
+    return this.#given === null;
+  }
+
   /** The language to speak: the nearest that is named, else the reader's. @protected */
   get speech() {
     const named = /** @type {HTMLElement | null} */ (this.closest('[lang]'));

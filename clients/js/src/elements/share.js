@@ -29,6 +29,25 @@ export function share(url) {
   return { client: own.client, release };
 }
 
+/** @type {WeakMap<import('../group.js').Group, number>} */
+const shown = new WeakMap();
+
+/**
+ * A group is in the connection that elements share for as long as one of them shows it, or something waits for it.
+ * @param {Client} client
+ * @param {import('../group.js').Group} group
+ * @returns {() => void} it is not shown any more
+ */
+export function showing(client, group) {
+  shown.set(group, (shown.get(group) ?? 0) + 1);
+  return () => {
+    const others = (shown.get(group) ?? 1) - 1;
+    shown.set(group, others);
+    const waits = client.queue.some(({ frame }) => frame.group === group.name);
+    if (others === 0 && !waits) group.leave();
+  };
+}
+
 /** A tab's own storage, or none: even to look at it may be forbidden. */
 export function sessionStore() {
   try {

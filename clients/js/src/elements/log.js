@@ -159,7 +159,7 @@ export class Log {
     const top = group.hasOlder ? speech.words.loading : speech.words.beginning;
     /** @type {Item[]} */
     const items = group.position || entries.length > 0 ? [line('top', 'top', top)] : [];
-    let day = '';
+    const day = { from: 0, to: 0 };
     /** @type {Message | undefined} */
     let before;
     for (const entry of entries) {
@@ -168,10 +168,12 @@ export class Log {
         before = undefined;
         continue;
       }
-      const date = new Date(entry.ts);
-      if (date.toDateString() !== day) {
-        day = date.toDateString();
-        items.push(line(`day-${entry.key}`, 'day', dayName(date, speech)));
+      // Thousands of entries are arranged again and again: a calendar is asked once a day.
+      if (entry.ts < day.from || entry.ts >= day.to) {
+        const date = new Date(entry.ts);
+        day.from = date.setHours(0, 0, 0, 0);
+        day.to = date.setDate(date.getDate() + 1);
+        items.push(line(`day-${entry.key}`, 'day', dayName(new Date(entry.ts), speech)));
         before = undefined;
       }
       if (entry.key === this.#firstNew) {

@@ -63,6 +63,7 @@ export class Windowed {
   show(items) {
     const anchor = this.#anchor();
     this.#items = items;
+    this.#forget();
     for (const item of items) {
       const element = this.#drawn.get(item.key);
       if (element) this.#drawer.update(element, item);
@@ -147,10 +148,11 @@ export class Windowed {
   #lay(anchor) {
     if (this.#scroller.clientHeight === 0) return; // Not on any screen.
     for (let pass = 0; pass < PASSES_MAX; pass++) {
-      const [from, to] = this.#range(anchor);
+      const { from, to, above, below } = this.#range(anchor);
       this.#draw(from, to);
       const changed = this.#measure();
-      this.#space(from, to);
+      size(this.#above, above);
+      size(this.#below, below);
       this.#scroll(anchor);
       if (!changed) break;
     }
@@ -158,7 +160,7 @@ export class Windowed {
   }
 
   /**
-   * What is near the screen.
+   * What is near the screen, and the heights of what is not.
    * @param {{key: Item['key'], below: number} | null} anchor
    */
   #range(anchor) {
@@ -173,7 +175,8 @@ export class Windowed {
     const from = tops.findIndex((_, at) => (tops[at + 1] ?? Infinity) > top - MARGIN * clientHeight);
     const past = tops.findIndex((begins) => begins > top + (1 + MARGIN) * clientHeight);
     const to = past < 0 ? this.#items.length : past;
-    return [Math.max(0, Math.min(from, to)), to];
+    const first = Math.max(0, Math.min(from, to));
+    return { from: first, to, above: tops[first], below: all - tops[to] };
   }
 
   /** @param {number} from @param {number} to */
@@ -201,6 +204,13 @@ export class Windowed {
     }
   }
 
+  // Heights of what has left the list are kept until they are as many as those in it.
+  #forget() {
+    if (this.#heights.size <= 2 * this.#items.length + this.#drawn.size) return;
+    const keys = new Set(this.#items.map(({ key }) => key));
+    for (const key of this.#heights.keys()) if (!keys.has(key)) this.#heights.delete(key);
+  }
+
   #measure() {
     let changed = false;
     for (const [key, element] of this.#drawn) {
@@ -209,13 +219,6 @@ export class Windowed {
       this.#heights.set(key, height);
     }
     return changed;
-  }
-
-  /** @param {number} from @param {number} to */
-  #space(from, to) {
-    const sum = (/** @type {Item[]} */ items) => items.reduce((all, { key }) => all + this.#height(key), 0);
-    size(this.#above, sum(this.#items.slice(0, from)));
-    size(this.#below, sum(this.#items.slice(to)));
   }
 
   /** @param {{key: Item['key'], below: number} | null} anchor */

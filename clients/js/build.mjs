@@ -14,7 +14,7 @@ const CORE_GZIPPED_MAX = 8_000;
 // they are a fortieth of the weight. The tests run on what comes out as well.
 const INTERNAL = [
   'acked', 'answered', 'catching', 'changed', 'check', 'claim', 'done', 'drop', 'echo', 'fail', 'fits', 'forget', 'fresh',
-  'heard', 'holed', 'live', 'mark', 'marked', 'me', 'move', 'moved', 'note', 'older', 'open_max', 'opened',
+  'heard', 'holed', 'live', 'mark', 'marked', 'me', 'met', 'move', 'moved', 'note', 'older', 'open_max', 'opened',
   'own', 'page', 'placed', 'prepare', 'pump', 'rank', 'ready', 'refused', 'repair', 'requested', 'requests', 'reset',
   'restart', 'restore', 'revive', 'say', 'settled', 'shown', 'slots', 'take', 'timeline', 'told', 'unwant', 'unwrite',
   'wake', 'want', 'welcomed', 'written',

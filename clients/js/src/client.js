@@ -81,7 +81,7 @@ export class Client extends Emitter {
   constructor(options) {
     super();
     const { WebSocket: Socket = globalThis.WebSocket, storage, queueStorage, name } = options;
-    if (!Socket) throw new TypeError('the option WebSocket is needed here');
+    if (!Socket) throw new TypeError('no WebSocket');
     const url = address(options.url);
     const keep = new Keep(`palabre:${url}:`, () => (storage === undefined ? globalThis.localStorage : storage));
     this.#queueKeep = new Keep(`palabre:${url}:`, () => queueStorage);
@@ -101,11 +101,6 @@ export class Client extends Emitter {
     return this.#link.name;
   }
 
-  /** Those that `group` was called for. @returns {Group[]} */
-  get groups() {
-    return [...this.#groups.values()];
-  }
-
   /** Own messages that are not safe in the history yet, in the order of writing. @returns {Queued[]} */
   get queue() {
     return this.requests.written;
@@ -117,7 +112,7 @@ export class Client extends Emitter {
    * @returns {Group}
    */
   group(name) {
-    if (!GROUP.test(name)) throw new PalabreError('bad_request', `no group's name: ${name}`);
+    if (!GROUP.test(name)) throw new PalabreError('bad_request', `not a group: ${name}`);
     let group = this.#groups.get(name);
     if (!group) {
       group = new Group(name, this);
@@ -246,7 +241,7 @@ export class Client extends Emitter {
     const names = this.#joins.get(error.ref) ?? [];
     this.#joins.delete(error.ref);
     if (!/^j/.test(error.ref)) return void this.requests.refused(error);
-    const refusal = new PalabreError(error.code, error.message, error.retry_after_s);
+    const refusal = new PalabreError(error.code, error.message);
     const forNow = isForNow(refusal.code);
     for (const name of error.group ? [error.group] : names) {
       const group = this.#groups.get(name);
@@ -343,7 +338,7 @@ export function createClient(options) {
 function address(url) {
   const at = new URL(url);
   at.protocol = at.protocol.replace('http', 'ws');
-  if (!/^wss?:$/.test(at.protocol)) throw new TypeError(`no hub's address: ${url}`);
+  if (!/^wss?:$/.test(at.protocol)) throw new TypeError(`not a hub: ${url}`);
   if (at.pathname === '/') at.pathname = '/ws';
   at.hash = '';
   return at.href;

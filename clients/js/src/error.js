@@ -11,11 +11,9 @@ export class PalabreError extends Error {
   /**
    * @param {string} code
    * @param {string} [message]
-   * @param {number} [retry_after_s] when the same may work, if the hub said so
    */
-  constructor(code, message = code, retry_after_s = undefined) {
+  constructor(code, message = code) {
     super(message);
     this.code = code;
-    this.retry_after_s = retry_after_s;
   }
 }

@@ -379,17 +379,15 @@ export class Group extends Emitter {
     this.#client.want(this);
   }
 
-  /**
-   * @param {Message} message
-   * @param {boolean} fresh whether it is new to the screen
-   * @param {string} [clientId] an edit's own, whose echo this is
-   * @internal
-   */
-  shown(message, fresh, clientId = message.clientId) {
-    const { id, place, mine } = message;
-    if (mine && id && place) this.#client.requests.placed(clientId, { id, position: place });
+  /** @param {string} clientId @param {{id: string, position: Position | null}} echo @internal */
+  met(clientId, echo) {
+    this.#client.requests.placed(clientId, echo);
+  }
+
+  /** @param {Message} message @param {boolean} fresh whether it is new to the screen @internal */
+  shown(message, fresh) {
     if (message.user) this.#typists.done(message.user.id);
-    if (fresh && !mine && !message.deleted) this.unread++;
+    if (fresh && !message.mine && !message.deleted) this.unread++;
     this.emit(fresh ? 'message' : 'update', { message });
   }
 
@@ -457,8 +455,7 @@ export class Group extends Emitter {
       throw error;
     });
     if (timeline.older !== before) return this.hasOlder; // A snapshot came meanwhile: this is no page of it.
-    timeline.page(said(answer), next(answer), this.me);
-    this.#intake.slots(answer);
+    this.#intake.page(answer, next(answer));
     this.#changed();
     return this.hasOlder;
   }
@@ -536,5 +533,5 @@ function next(answer) {
 
 // `crypto.randomUUID` exists on secure origins only, and a hub on the local network is not one.
 function drawId() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return crypto.getRandomValues(new Uint32Array(4)).join('-');
 }

@@ -4,6 +4,7 @@
 // repaired by a second join from our own position, which changes nothing about membership (docs/protocol.md,
 // "Positions, and what a client must do"). It decides when to ask again; group.js does the asking.
 
+/** @import {Position, Said} from './frames.js' */
 /** @import {Message} from './timeline.js' */
 import { count, list, marks, message, position } from './frames.js';
 import { Timeline } from './timeline.js';
@@ -15,8 +16,9 @@ const HELD_MAX = 1_000; // live frames kept while what is before them is fetched
  * @typedef {object} Sink
  * @property {string | undefined} me our own user id
  * @property {() => void} repair join again from our position
- * @property {(message: Message, fresh: boolean, clientId?: string) => void} shown a new message, or another version or
- *   place of one; `clientId` is that of the version
+ * @property {(clientId: string, echo: {id: string, position: Position | null}) => void} met something of ours is in the
+ *   history
+ * @property {(message: Message, fresh: boolean) => void} shown a new message, or another version or place of one
  * @property {(message: Message) => void} marked reactions to it changed
  * @property {(about: {reason?: string, lost?: number}) => void} holed the history has a hole, and says so
  */
@@ -58,10 +60,24 @@ export class Intake {
   restart(frame) {
     const { snapshot, reason } = frame;
     const about = reason && hole(frame);
-    this.timeline.reset(said(snapshot), snapshot?.more === true, this.#sink.me, about);
+    const messages = said(snapshot);
+    this.timeline.reset(messages, snapshot?.more === true, this.#sink.me, about);
+    this.#meet(messages);
     this.slots(snapshot);
     if (about) this.#sink.holed(about);
     this.#caughtUp({ position: frame.position }, []);
+  }
+
+  /**
+   * A page of the past.
+   * @param {any} answer
+   * @param {Position | null} older where the history goes on before it
+   */
+  page(answer, older) {
+    const messages = said(answer);
+    this.timeline.page(messages, older, this.#sink.me);
+    this.#meet(messages);
+    this.slots(answer);
   }
 
   /**
@@ -115,12 +131,20 @@ export class Intake {
     const one = message(frame);
     if (!one) return this.timeline.move(position(frame?.position));
     const taken = this.timeline.take(one, this.#sink.me);
-    if (taken) this.#sink.shown(taken.message, taken.fresh, one.client_id);
+    this.#meet([one]);
+    if (taken) this.#sink.shown(taken.message, taken.fresh);
+  }
+
+  /** @param {Said[]} messages */
+  #meet(messages) {
+    for (const { client_id, id, position, user } of messages) {
+      if (position && user.id === this.#sink.me) this.#sink.met(client_id, { id, position });
+    }
   }
 
   /**
    * @param {any} frame
-   * @param {import('./frames.js').Position | null} place
+   * @param {Position | null} place
    */
   #gap(frame, place) {
     const about = hole(frame);

@@ -3,7 +3,7 @@
 // Every request of this protocol may be repeated, so what a connection took with it goes out again on the next, in
 // the same order and with the same words. A message that was acked without a place in the history stays here until
 // it has one: the node that has it may die. A refusal for the moment (`rate_limited`, …) stops the queue
-// for as long as the hub asks, so that nothing overtakes what was refused.
+// for as long as the hub asks, so that nothing overtakes what was refused but what is on its way already.
 
 /** @import {MessageState} from './timeline.js' */
 import { PalabreError } from './error.js';
@@ -157,7 +157,9 @@ export class Requests {
   refused(error) {
     const request = this.#take(error.ref);
     if (!request) return;
-    if (isForNow(error.code)) {
+    if (request.echo) {
+      this.#arrived(request, request.echo); // Refused and done all the same.
+    } else if (isForNow(error.code)) {
       this.#change(request, 'queued', error.code);
       clearTimeout(this.#pause);
       this.#pause = setTimeout(() => this.wake(), again_ms(error));

@@ -72,9 +72,8 @@ export class Timeline {
    * @returns {Entry[]}
    */
   list() {
-    const floor = this.older && this.#epochs.get(this.older.epoch);
-    if (!this.older || !floor) return this.#entries.slice();
-    return this.#entries.slice(this.#index({ rank: floor.rank, place: this.older, key: -1 }));
+    const { older } = this;
+    return this.#entries.slice(older ? this.#index(this.#floor(older)) : 0);
   }
 
   /**
@@ -214,7 +213,7 @@ export class Timeline {
   /**
    * What was shown without a place has one now.
    * @param {{id: string, position: Position}[]} items
-   * @param {{shown: (message: Message, fresh: boolean) => void}} sink told of each
+   * @param {import('./intake.js').Sink} sink told of each
    * @returns {boolean} whether they showed a hole before one of them
    */
   settled(items, sink) {
@@ -223,6 +222,7 @@ export class Timeline {
       const entry = this.#byId.get(id);
       if (entry) {
         this.#settle(entry, position);
+        if (entry.mine) sink.met(entry.clientId, { id, position });
         sink.shown(entry, false);
       }
       hole ||= this.fits(position) === 'hole';
@@ -319,6 +319,11 @@ export class Timeline {
     this.#entries.splice(this.#index(entry), 0, entry);
   }
 
+  /** @param {Position} older @returns {Standing} */
+  #floor(older) {
+    return { type: 'note', rank: this.#epoch(older.epoch).rank, place: older, key: -1 };
+  }
+
   /** @param {any} entry */
   #remove(entry) {
     const index = this.#index(entry);
@@ -327,7 +332,7 @@ export class Timeline {
   }
 
   /**
-   * @param {{rank: number, place: Position | null, key: number}} sought
+   * @param {Standing} sought
    * @returns {number} how many entries stand before it
    */
   #index(sought) {
@@ -368,14 +373,20 @@ function isOwn(entry) {
   return entry.type === 'message' && entry.mine;
 }
 
+/** @typedef {{type: string, rank: number, place: Position | null, key: number}} Standing */
+
+/** @param {Standing} entry */
+const isNote = ({ type }) => Number(type === 'note');
+
 /**
- * Two without a place have the same rank: they stand in order of arrival.
- * @param {{rank: number, place: Position | null, key: number}} a
- * @param {{rank: number, place: Position | null, key: number}} b
+ * Two without a place have the same rank: they stand in order of arrival. A note stands before the message that it is
+ * about.
+ * @param {Standing} a
+ * @param {Standing} b
  */
 function order(a, b) {
   if (a.rank !== b.rank) return a.rank - b.rank;
-  return (a.place?.offset ?? 0) - (b.place?.offset ?? 0) || a.key - b.key;
+  return (a.place?.offset ?? 0) - (b.place?.offset ?? 0) || isNote(b) - isNote(a) || a.key - b.key;
 }
 
 /**

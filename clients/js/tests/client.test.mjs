@@ -152,6 +152,55 @@ test('a resync and a failed resume replace what was held, and say so', async (t)
   assert.deepEqual(bench.texts(), [{ reason: 'trimmed', lost: undefined }, 'text 90']);
 });
 
+test('a snapshot begins anew, also below what was passed', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(9, { messages: [message(8), message(9)] });
+  bench.say({ type: 'resync', group: 'lobby', reason: 'rebuilt', position: at(4), snapshot: { messages: [message(4, { text: 'again' })], more: false } });
+  bench.say(message(5));
+  assert.deepEqual(bench.texts().slice(1), ['again', 'text 5']);
+  assert.deepEqual(group.position, at(5));
+  assert.equal(group.find('id-9'), undefined);
+  bench.say({ type: 'chat.reactions', group: 'lobby', id: 'id-9', position: null, counts: { a: 1 }, rev: 9 });
+});
+
+test('own messages that are on their way stand behind a snapshot, and are known in it', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  const [one, two] = [group.send('one'), group.send('two')];
+  const [first] = bench.all('chat.send');
+  bench.lose(1006);
+  await bench.back();
+  const known = message(7, { id: 'own', client_id: first.client_id, user: ME, text: 'one' });
+  await bench.joined({ position: at(8), recovered: false, reason: 'trimmed', snapshot: { messages: [known, message(8)], more: false } });
+  assert.deepEqual(bench.texts().slice(1), ['one', 'text 8', 'two']);
+  assert.equal((await one).id, 'own');
+  assert.deepEqual(bench.all('chat.send').map(({ text }) => text), ['two'], 'what is in the history is not sent again');
+  bench.answer('chat.send', { type: 'ack', id: 'other', position: at(9), scope: 'cluster' });
+  await two;
+});
+
+test('what was settled behind a hole brings what is missing first', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.say(message(0, { id: 'alone', position: null, text: 'alone' }));
+  bench.say({ type: 'settled', group: 'lobby', items: [{ id: 'alone', position: at(8) }] });
+  await turn();
+  assert.deepEqual(bench.last('join').groups, [{ group: 'lobby', since: at(5) }]);
+});
+
+test('a copy of somebody else under our client id settles nothing of ours', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  group.send('mine').catch(() => {});
+  bench.answer('chat.send', { type: 'ack', id: 'own', position: null, scope: 'node' });
+  const { client_id } = bench.last('chat.send');
+  bench.say(message(6, { client_id, text: 'a copy' }));
+  bench.say(message(0, { id: 'late', position: null, client_id, text: 'another' }));
+  bench.say({ type: 'settled', group: 'lobby', items: [{ id: 'late', position: at(7) }] });
+  assert.deepEqual(bench.client.queue.map(({ state }) => state), ['sent']);
+  assert.deepEqual(group.messages.map(({ text, mine }) => [text, mine]), [['a copy', false], ['another', false], ['mine', true]]);
+});
+
 test('a resume that a cut-off node cannot answer waits, and its members talk meanwhile', async (t) => {
   const bench = new Bench(t);
   await bench.enter(5);

@@ -26,9 +26,18 @@ export class PalabreChat extends HubElement {
   /** @type {((message: Message) => Node | null | undefined) | null} */
   #render = null;
 
-  /** The group that is shown. */
+  /**
+   * The group that is shown. What is set is its name, as by the attribute: frameworks set what an element has a property for.
+   * @returns {Group | null}
+   */
   get group() {
     return this.#group;
+  }
+
+  /** @param {string | null | undefined} name */
+  set group(name) {
+    if (name === null || name === undefined) this.removeAttribute('group');
+    else this.setAttribute('group', name);
   }
 
   /**

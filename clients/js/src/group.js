@@ -21,6 +21,7 @@ const READ_EVERY_MS = 2_000;
 const LATER_MS = 2_000;
 
 /**
+ * What a group tells of, to those who listen by `on`.
  * @typedef {object} GroupEvents
  * @property {{group: Group}} change something on the screen changed; draw `messages` again, once a frame at most
  * @property {{message: Message}} message somebody's message, or an own one from another tab: live, or missed meanwhile
@@ -31,24 +32,32 @@ const LATER_MS = 2_000;
  * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member; `recovered` after a reconnect
  * @property {PalabreError} refused the group cannot be joined, or not now
  * @property {{frame: any}} frame any frame of the group, as it came: for words of your own consumers
- *
+ */
+
+/**
+ * What one says.
  * @typedef {object} Content
  * @property {string} text
  * @property {any} [data] anything that JSON can hold; it reaches the others beside the text
  * @property {string} [replyTo] the `id` of the message that this one answers
- *
+ */
+
+/**
  * What became of a message: its `id`, and how far it got. `node`: this node's members have it, and the others will
  * when the layer is back. On a hub without Redis it is always `node`.
  * @typedef {{id: string, position: Position | null, scope?: 'cluster' | 'node'}} Ack
  */
 
-/** @extends {Emitter<GroupEvents>} */
+/**
+ * A group of the hub: what its screen shows, who is there, and all that one may say in it. `client.group(name)` gives it.
+ * @extends {Emitter<GroupEvents>}
+ */
 export class Group extends Emitter {
   /** The group's name. @readonly */
   name;
   /** Whether this connection is a member. */
   joined = false;
-  /** @type {PalabreError | null} why it cannot be joined */
+  /** @type {PalabreError | null} why it cannot be joined, or not now */
   refusal = null;
   /** How many messages of others came after what this user has read, as far as is known. */
   unread = 0;
@@ -103,7 +112,7 @@ export class Group extends Emitter {
     return this.#members.occupancy;
   }
 
-  /** Who the members are; null until {@link watchMembers} was answered, and for more than the hub names (500). */
+  /** Who the members are; null until {@link watchMembers} was answered, and for more than the hub names (500). @returns {User[] | null} */
   get members() {
     return this.#members.list();
   }

@@ -12,11 +12,10 @@ import { sessionStore, showing } from './share.js';
 import { CHAT_STYLE, style } from './style.js';
 
 /**
- * Attributes: `group`, its name; `hub`, the hub's address (where this script came from, unless it is given); `lang`,
- * `en` or `fr` (the page's, unless it is given).
+ * `<palabre-chat>`: a group's messages and the line to write one.
  *
- * Parts: `log`, `message` (with `mine`, `goes` as classes inside), `author`, `time`, `text`, `line`, `composer`, `field`, `send`, `latest`, ….
- * Variables: see `style.js`.
+ * Attributes: `group`, its name; `hub`, the hub's address (where this script came from, unless it is given); `lang`,
+ * `en` or `fr` (the page's, unless it is given). Parts and variables stand in docs/embed.md.
  */
 export class PalabreChat extends HubElement {
   static observedAttributes = ['hub', 'group', 'lang'];
@@ -43,6 +42,7 @@ export class PalabreChat extends HubElement {
   /**
    * Draws what stands below a message's head: give a node for what your application put into `data`, nothing for
    * the text as it is.
+   * @returns {((message: Message) => Node | null | undefined) | null}
    */
   get render() {
     return this.#render;

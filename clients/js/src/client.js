@@ -41,8 +41,8 @@ const DOUBTS = ['online', 'offline', 'pageshow', 'visibilitychange'];
 /**
  * What a client tells of, to those who listen by `on`.
  * @typedef {object} ClientEvents
- * @property {StatusEvent} status the connection's
- * @property {Layer} layer what joins the nodes, and how far messages get
+ * @property {StatusEvent} status the connection is in another state, or another try begins
+ * @property {Layer} layer what joins the nodes changed, and how far messages get; also at each welcome
  * @property {{user: User}} user who the hub takes us for
  * @property {{queue: Queued[]}} queue own messages that wait, go out or have failed changed
  * @property {{frame: any}} frame every frame of the hub, as it came
@@ -120,7 +120,7 @@ export class Client extends Emitter {
   }
 
   /**
-   * A group, the same object each time. It is not joined by that.
+   * A group, the same object each time. It is not joined by that. Throws `bad_request` for what is no name.
    * @param {string} name 1 to 99 letters, digits, `.`, `_` or `-`
    * @returns {Group}
    */
@@ -153,7 +153,7 @@ export class Client extends Emitter {
 
   /**
    * Takes another name, which the hub hears in a connection of its own.
-   * @param {string} name
+   * @param {string} name at most `limits.name_chars` characters
    */
   rename(name) {
     this.#link.name = name;
@@ -336,7 +336,8 @@ export class Client extends Emitter {
 }
 
 /**
- * A client of a hub; nothing happens before its `connect`.
+ * A client of a hub; nothing happens before its `connect`. Throws a `TypeError` for an address that is none, and where there is no
+ * WebSocket.
  * @param {Options} options
  * @returns {Client}
  */

@@ -9,11 +9,12 @@
  * send it), `discarded`, `not_found` (there is nothing of that id to try again), `unauthorized` (from your `getToken`).
  */
 export class PalabreError extends Error {
+  /** Always `PalabreError`. */
   name = 'PalabreError';
 
   /**
-   * @param {string} code
-   * @param {string} [message]
+   * @param {string} code one of those above
+   * @param {string} [message] for people; the code, unless it is given
    * @param {number} [retry_after_s] when the same may work, if the hub said so
    */
   constructor(code, message = code, retry_after_s = undefined) {

@@ -26,10 +26,11 @@ const LATER_MS = 2_000;
  * @property {{group: Group}} change something on the screen changed; draw `messages` again, once a frame at most
  * @property {{message: Message}} message somebody's message, or an own one from another tab: live, or missed meanwhile
  * @property {{message: Message}} update a message was edited, deleted or has its place now, or reactions to it changed
- * @property {{typing: User[]}} typing who writes changed
- * @property {{occupancy: number | null, members: User[] | null}} presence who is there changed
+ * @property {{typing: User[]}} typing others have begun or stopped to write
+ * @property {{occupancy: number | null, members: User[] | null}} presence somebody came or went; `members` is null unless `watchMembers` was called
  * @property {{reason?: string, lost?: number}} hole messages are missing, or may be; a note in `messages` says where
- * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member; `recovered` after a reconnect
+ * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member; after a reconnect `recovered`
+ *   says whether all that was missed came (`pending`: it will)
  * @property {PalabreError} refused the group cannot be joined, or not now
  * @property {{frame: any}} frame any frame of the group, as it came: for words of your own consumers
  */
@@ -37,7 +38,7 @@ const LATER_MS = 2_000;
 /**
  * What one says.
  * @typedef {object} Content
- * @property {string} text
+ * @property {string} text what all see; those too who do not know what `data` means
  * @property {any} [data] anything that JSON can hold; it reaches the others beside the text
  * @property {string} [replyTo] the `id` of the message that this one answers
  */
@@ -123,7 +124,7 @@ export class Group extends Emitter {
   }
 
   /**
-   * A message that is held.
+   * A message of `messages` by its id, or an older one that is held.
    * @param {string} id
    * @returns {Message | undefined}
    */
@@ -174,7 +175,7 @@ export class Group extends Emitter {
 
   /**
    * Replaces an own message; what `content` leaves out is gone.
-   * @param {string} id
+   * @param {string} id the message's
    * @param {string | Content} content
    * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<Ack>}
@@ -239,7 +240,7 @@ export class Group extends Emitter {
 
   /**
    * Brings the page of the history before `messages` into them. Calls while one is under way share it.
-   * @param {{limit?: number}} [options] at most 100
+   * @param {{limit?: number}} [options] `limit`: how many messages, 50 unless it is given, at most 100
    * @returns {Promise<boolean>} whether there is still more
    */
   loadOlder({ limit = PAGE } = {}) {
@@ -261,7 +262,7 @@ export class Group extends Emitter {
   /**
    * Asks who is there, and keeps `members` up to date from here on, after a reconnect as well.
    * @param {{signal?: AbortSignal}} [options]
-   * @returns {Promise<User[] | null>} null: too many to be named
+   * @returns {Promise<User[] | null>} the members; null when they are too many to be named
    */
   async watchMembers(options) {
     this.#membersWanted = true;
@@ -272,8 +273,8 @@ export class Group extends Emitter {
 
   /**
    * Asks a consumer of your own: any request of any type about this group.
-   * @param {string} type
-   * @param {object} [fields]
+   * @param {string} type such as `notes.add`, with the consumer's name before the dot
+   * @param {object} [fields] what stands in the request beside `type`, `group` and `ref`
    * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<any>} its answer; it is asked again after a reconnect, so the consumer must bear that
    */
@@ -283,7 +284,7 @@ export class Group extends Emitter {
 
   /**
    * Tries an own message that failed once more, as the same message: the hub knows it if it did arrive.
-   * @param {string} clientId
+   * @param {string} clientId the message's `clientId`, or `frame.client_id` of what waits
    * @returns {Promise<Ack>}
    */
   async retry(clientId) {
@@ -297,7 +298,7 @@ export class Group extends Emitter {
 
   /**
    * Gives up an own message that failed, or that has not gone out.
-   * @param {string} clientId
+   * @param {string} clientId as for {@link retry}
    */
   discard(clientId) {
     const request = this.#request(clientId);

@@ -16,7 +16,7 @@ import { attempt } from './keep.js';
 /**
  * The connection's state has changed, or another try begins.
  * @typedef {object} StatusEvent
- * @property {Status} status
+ * @property {Status} status how the connection is now
  * @property {'closed' | 'dead' | 'no_token' | 'unauthorized' | 'left' | 'refused'} [reason] why the last connection
  *   ended; `refused`: the platform opens none to this address, as from a page under https: to ws:
  * @property {number} [code] the WebSocket's close code

@@ -47,7 +47,7 @@ const EPOCHS_MAX = 100;
  * @property {'note'} type tells it from a message
  * @property {number} key its own among the entries of this group
  * @property {Position | null} place where it stands
- * @property {string} [reason] docs/protocol.md, "Reasons"
+ * @property {string} [reason] why, as docs/protocol.md lists the reasons
  * @property {number} [lost] how many, if that is known
  */
 

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
@@ -349,6 +349,19 @@ test('recipe: words of your own consumer', OPTIONS, async (t) => {
   await page.locator('button').click();
   await page.locator('output', { hasText: 'a note needs a text' }).waitFor();
   assert.deepEqual(faults, []);
+});
+
+test('links between the documents lead somewhere', async () => {
+  const read = async (name) => [`${name}.md`, await readFile(path.join(ROOT, `docs/${name}.md`), 'utf8')];
+  const texts = Object.fromEntries(await Promise.all(['embed', 'cookbook', 'sdk'].map(read)));
+  const anchor = ([, title]) => title.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-');
+  for (const [from, text] of Object.entries(texts)) {
+    for (const [link, file, place] of text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+      if (file) await access(path.join(ROOT, 'docs', file));
+      const there = texts[file || from] && [...texts[file || from].matchAll(/^#+ (.+)$/gm)].map(anchor);
+      assert.ok(!place || !there || there.filter((one) => one === place).length === 1, `${from}: ${link}`);
+    }
+  }
 });
 
 test('every recipe is run here or in package.test.mjs', async () => {

@@ -4,7 +4,7 @@
 // group to that (group.js). Nothing happens before `connect`, and nothing at module scope touches the outside.
 
 /** @import {Layer, User} from './frames.js' */
-/** @import {GetToken, Status, StatusEvent} from './link.js' */
+/** @import {GetToken, SocketClass, Status, StatusEvent} from './link.js' */
 /** @import {MessageState} from './timeline.js' */
 /** @import {Request} from './requests.js' */
 /** @import {Store} from './keep.js' */
@@ -25,39 +25,47 @@ const QUEUE_KEY = 'queue';
 const DOUBTS = ['online', 'offline', 'pageshow', 'visibilitychange'];
 
 /**
+ * What {@link createClient} takes.
  * @typedef {object} Options
  * @property {string | URL} url the hub's: `https://chat.example`, or the whole `wss://chat.example/ws`
  * @property {string} [name] what others see; the hub draws one for who gives none
- * @property {GetToken} [getToken] your users' tokens, asked for before each connection (`expired`: the last one has).
- *   Null: a guest. Throw a `PalabreError('unauthorized')` to stay away for good; anything else is tried again
- * @property {typeof WebSocket} [WebSocket] where the platform has none, or another
+ * @property {GetToken} [getToken] your users' tokens, asked for before each connection; without it, a guest
+ * @property {SocketClass} [WebSocket] where the platform has none, or another: in Node 20 that of the package `ws`
  * @property {Store | null} [storage] keeps who a guest is; `localStorage` where there is one, null: nothing
  * @property {Store | null} [queueStorage] keeps messages that wait over a reload; none unless it is given.
  *   `sessionStorage` is right for pages: each tab has its own
- * @property {number} [queueMax] requests that may wait or be open; 500
- * @property {number} [queueAge_ms] what waited longer fails with `expired`; an hour
- *
+ * @property {number} [queueMax] requests that may wait or be open, 500 unless it is given; one more fails with `queue_full`
+ * @property {number} [queueAge_ms] what waited longer fails with `expired`; an hour unless it is given
+ */
+
+/**
+ * What a client tells of, to those who listen by `on`.
  * @typedef {object} ClientEvents
- * @property {StatusEvent} status the connection's
- * @property {Layer} layer what joins the nodes, and how far messages get
+ * @property {StatusEvent} status the connection is in another state, or another try begins
+ * @property {Layer} layer what joins the nodes changed, and how far messages get; also at each welcome
  * @property {{user: User}} user who the hub takes us for
  * @property {{queue: Queued[]}} queue own messages that wait, go out or have failed changed
  * @property {{frame: any}} frame every frame of the hub, as it came
- *
+ */
+
+/**
  * A message, edit or deletion that is not safe in the history yet: the request as it goes out, how far it got, and
  * when it was written, in ms since 1970.
  * @typedef {{readonly frame: any, readonly state: MessageState, readonly code?: string, readonly at: number}} Queued
  */
 
-/** @extends {Emitter<ClientEvents>} */
+/**
+ * A connection to a hub, with its groups. {@link createClient} makes it.
+ * @extends {Emitter<ClientEvents>}
+ */
 export class Client extends Emitter {
   /** @type {User | null} who the hub takes us for, once it said so */
   user = null;
-  /** @type {Layer | null} */
+  /** @type {Layer | null} what joins the nodes, and how far messages get; null before the first connection */
   layer = null;
-  /** @type {Record<string, number>} docs/protocol.md, "Limits" */
+  /** @type {Record<string, number>} the hub's limits by name, as docs/protocol.md lists them; empty before the first connection */
   limits = {};
-  /** @type {string[]} the hub's optional parts */
+  /** @type {string[]} the hub's optional parts: `presence` where members are told */
   features = [];
 
   /** @type {Map<string, Group>} */
@@ -91,7 +99,7 @@ export class Client extends Emitter {
     this.#restore();
   }
 
-  /** @returns {Status} */
+  /** How the connection is. @returns {Status} */
   get status() {
     return this.#link.status;
   }
@@ -107,7 +115,7 @@ export class Client extends Emitter {
   }
 
   /**
-   * A group, the same object each time. It is not joined by that.
+   * A group, the same object each time. It is not joined by that. Throws `bad_request` for what is no name.
    * @param {string} name 1 to 99 letters, digits, `.`, `_` or `-`
    * @returns {Group}
    */
@@ -128,7 +136,7 @@ export class Client extends Emitter {
     this.#link.open();
   }
 
-  /** Ends the wait before the next try. */
+  /** Ends the wait before the next try; a connection that stands is asked whether it is alive. */
   hurry() {
     this.#link.check();
   }
@@ -140,7 +148,7 @@ export class Client extends Emitter {
 
   /**
    * Takes another name, which the hub hears in a connection of its own.
-   * @param {string} name
+   * @param {string} name at most `limits.name_chars` characters
    */
   rename(name) {
     this.#link.name = name;
@@ -323,7 +331,8 @@ export class Client extends Emitter {
 }
 
 /**
- * A client of a hub; nothing happens before its `connect`.
+ * A client of a hub; nothing happens before its `connect`. Throws a `TypeError` for an address that is none, and where there is no
+ * WebSocket.
  * @param {Options} options
  * @returns {Client}
  */

@@ -4,32 +4,41 @@
 /**
  * A place in a group's order. Epochs are compared for equality alone.
  * @typedef {{epoch: string, offset: number}} Position
- *
+ */
+
+/**
+ * Somebody: an id that stays, and a name that others see.
  * @typedef {{id: string, name: string}} User
- *
+ */
+
+/**
  * What joins the nodes, and how far messages get now (docs/protocol.md, "layer").
  * @typedef {object} Layer
- * @property {'connecting' | 'healthy' | 'suspect' | 'degraded' | 'healing'} state
- * @property {'redis' | 'memory'} mode
- * @property {'cluster' | 'node'} scope
- * @property {number} since ms since 1970
+ * @property {'connecting' | 'healthy' | 'suspect' | 'degraded' | 'healing'} state how the node stands to what joins it to others
+ * @property {'redis' | 'memory'} mode `memory`: a node by itself, without others
+ * @property {'cluster' | 'node'} scope whom messages reach now: all nodes' members, or this node's
+ * @property {number} since when that began, ms since 1970
  * @property {{messages: number, ballots: number}} [caught_up] after an outage: how many were brought to the others
- *
+ */
+
+/**
  * A message as it came, with fields of the right kinds.
  * @typedef {object} Said
- * @property {string} id
- * @property {string} client_id
- * @property {Position | null} position
- * @property {Position[]} was
- * @property {Position | null} first
- * @property {number} ts
- * @property {User} user
- * @property {string} text
- * @property {any} data
- * @property {string | undefined} reply_to
- * @property {number} version
- * @property {boolean} deleted
- *
+ * @property {string} id the hub's
+ * @property {string} client_id the sender's
+ * @property {Position | null} position where this version stands; null while it has no cluster order
+ * @property {Position[]} was its older places, if it was put back into the history
+ * @property {Position | null} first where version 1 stood, in a later one: its place on the screen
+ * @property {number} ts when the hub took this version, ms since 1970
+ * @property {User} user the sender
+ * @property {string} text empty when deleted
+ * @property {any} data what the sender's application put beside the text
+ * @property {string | undefined} reply_to the id of the message that this one answers
+ * @property {number} version 1, with each edit one more
+ * @property {boolean} deleted whether the sender took it back
+ */
+
+/**
  * All reactions to a message; the greater `rev` is the newer.
  * @typedef {{counts: Record<string, number>, rev: number, mine?: string[]}} Marks
  */

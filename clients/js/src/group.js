@@ -21,34 +21,44 @@ const READ_EVERY_MS = 2_000;
 const LATER_MS = 2_000;
 
 /**
+ * What a group tells of, to those who listen by `on`.
  * @typedef {object} GroupEvents
  * @property {{group: Group}} change something on the screen changed; draw `messages` again, once a frame at most
  * @property {{message: Message}} message somebody's message, or an own one from another tab: live, or missed meanwhile
  * @property {{message: Message}} update a message was edited, deleted or has its place now, or reactions to it changed
- * @property {{typing: User[]}} typing who writes changed
- * @property {{occupancy: number | null, members: User[] | null}} presence who is there changed
+ * @property {{typing: User[]}} typing others have begun or stopped to write
+ * @property {{occupancy: number | null, members: User[] | null}} presence somebody came or went; `members` is null unless `watchMembers` was called
  * @property {{reason?: string, lost?: number}} hole messages are missing, or may be; a note in `messages` says where
- * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member; `recovered` after a reconnect
+ * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member; after a reconnect `recovered`
+ *   says whether all that was missed came (`pending`: it will)
  * @property {PalabreError} refused the group cannot be joined, or not now
  * @property {{frame: any}} frame any frame of the group, as it came: for words of your own consumers
- *
+ */
+
+/**
+ * What one says.
  * @typedef {object} Content
- * @property {string} text
+ * @property {string} text what all see; those too who do not know what `data` means
  * @property {any} [data] anything that JSON can hold; it reaches the others beside the text
  * @property {string} [replyTo] the `id` of the message that this one answers
- *
+ */
+
+/**
  * What became of a message: its `id`, and how far it got. `node`: this node's members have it, and the others will
  * when the layer is back. On a hub without Redis it is always `node`.
  * @typedef {{id: string, position: Position | null, scope?: 'cluster' | 'node'}} Ack
  */
 
-/** @extends {Emitter<GroupEvents>} */
+/**
+ * A group of the hub: what its screen shows, who is there, and all that one may say in it. `client.group(name)` gives it.
+ * @extends {Emitter<GroupEvents>}
+ */
 export class Group extends Emitter {
   /** The group's name. @readonly */
   name;
   /** Whether this connection is a member. */
   joined = false;
-  /** @type {PalabreError | null} why it cannot be joined */
+  /** @type {PalabreError | null} why it cannot be joined, or not now */
   refusal = null;
   /** How many messages of others came after what this user has read, as far as is known. */
   unread = 0;
@@ -103,7 +113,7 @@ export class Group extends Emitter {
     return this.#members.occupancy;
   }
 
-  /** Who the members are; null until {@link watchMembers} was answered, and for more than the hub names (500). */
+  /** Who the members are; null until {@link watchMembers} was answered, and for more than the hub names (500). @returns {User[] | null} */
   get members() {
     return this.#members.list();
   }
@@ -114,7 +124,7 @@ export class Group extends Emitter {
   }
 
   /**
-   * A message that is held.
+   * A message of `messages` by its id, or an older one that is held.
    * @param {string} id
    * @returns {Message | undefined}
    */
@@ -165,7 +175,7 @@ export class Group extends Emitter {
 
   /**
    * Replaces an own message; what `content` leaves out is gone.
-   * @param {string} id
+   * @param {string} id the message's
    * @param {string | Content} content
    * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<Ack>}
@@ -230,7 +240,7 @@ export class Group extends Emitter {
 
   /**
    * Brings the page of the history before `messages` into them. Calls while one is under way share it.
-   * @param {{limit?: number}} [options] at most 100
+   * @param {{limit?: number}} [options] `limit`: how many messages, 50 unless it is given, at most 100
    * @returns {Promise<boolean>} whether there is still more
    */
   loadOlder({ limit = PAGE } = {}) {
@@ -252,7 +262,7 @@ export class Group extends Emitter {
   /**
    * Asks who is there, and keeps `members` up to date from here on, after a reconnect as well.
    * @param {{signal?: AbortSignal}} [options]
-   * @returns {Promise<User[] | null>} null: too many to be named
+   * @returns {Promise<User[] | null>} the members; null when they are too many to be named
    */
   async watchMembers(options) {
     this.#membersWanted = true;
@@ -263,8 +273,8 @@ export class Group extends Emitter {
 
   /**
    * Asks a consumer of your own: any request of any type about this group.
-   * @param {string} type
-   * @param {object} [fields]
+   * @param {string} type such as `notes.add`, with the consumer's name before the dot
+   * @param {object} [fields] what stands in the request beside `type`, `group` and `ref`
    * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<any>} its answer; it is asked again after a reconnect, so the consumer must bear that
    */
@@ -274,7 +284,7 @@ export class Group extends Emitter {
 
   /**
    * Tries an own message that failed once more, as the same message: the hub knows it if it did arrive.
-   * @param {string} clientId
+   * @param {string} clientId the message's `clientId`, or `frame.client_id` of what waits
    * @returns {Promise<Ack>}
    */
   async retry(clientId) {
@@ -288,7 +298,7 @@ export class Group extends Emitter {
 
   /**
    * Gives up an own message that failed, or that has not gone out.
-   * @param {string} clientId
+   * @param {string} clientId as for {@link retry}
    */
   discard(clientId) {
     const request = this.#request(clientId);

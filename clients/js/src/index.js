@@ -22,4 +22,6 @@ export { PalabreError } from './error.js';
 /** @typedef {import('./link.js').Status} Status */
 /** @typedef {import('./link.js').StatusEvent} StatusEvent */
 /** @typedef {import('./link.js').GetToken} GetToken */
+/** @typedef {import('./link.js').SocketClass} SocketClass */
+/** @typedef {import('./link.js').Socket} Socket */
 /** @typedef {import('./keep.js').Store} Store */

@@ -3,7 +3,14 @@
 // A browser may refuse its storage (private windows, blocked site data), even by throwing when it is merely
 // looked at. Then everything is kept for the life of the page instead, and nothing else changes.
 
-/** @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} Store */
+/**
+ * What keeps small texts: `localStorage`, `sessionStorage`, or anything that has these three of their methods. What it
+ * throws is taken for a storage that is full or refused, and the client goes on without.
+ * @typedef {object} Store
+ * @property {(key: string) => string | null} getItem
+ * @property {(key: string, text: string) => void} setItem
+ * @property {(key: string) => void} removeItem
+ */
 
 export class Keep {
   /** @type {Record<string, string | null>} */

@@ -8,21 +8,50 @@ import { PalabreError } from './error.js';
 import { attempt } from './keep.js';
 
 /**
+ * How the connection is. `connecting`: the first try since `connect`. `reconnecting`: a later one, or the wait before it.
+ * `offline`: nothing is tried, before `connect` and after an end that is final.
  * @typedef {'connecting' | 'connected' | 'reconnecting' | 'offline'} Status
- *
+ */
+
+/**
+ * The connection's state has changed, or another try begins.
  * @typedef {object} StatusEvent
- * @property {Status} status
+ * @property {Status} status how the connection is now
  * @property {'closed' | 'dead' | 'no_token' | 'unauthorized' | 'left' | 'refused'} [reason] why the last connection
  *   ended; `refused`: the platform opens none to this address, as from a page under https: to ws:
  * @property {number} [code] the WebSocket's close code
  * @property {number} [wait_ms] when `reconnecting`: how long until the next try; without it one is under way
- *
+ */
+
+/**
  * @typedef {object} Listener
  * @property {() => void} opened requests may be sent from now on
  * @property {(frame: any) => void} take an object with a `type`, `welcome` included
  * @property {(event: StatusEvent) => void} moved
- *
+ */
+
+/**
+ * Gives the token for the next connection; null: a guest, and another one each time. `expired` when the hub has ended the last
+ * connection because its token had expired. Throw a `PalabreError('unauthorized')` to stay away for good; whatever else is thrown
+ * is tried again, later and later.
  * @typedef {(context: {expired: boolean}) => Promise<string | null> | string | null} GetToken
+ */
+
+/**
+ * What the client uses of a WebSocket.
+ * @typedef {object} Socket
+ * @property {number} readyState
+ * @property {((event: any) => void) | null} onopen
+ * @property {((event: any) => void) | null} onmessage
+ * @property {((event: any) => void) | null} onclose
+ * @property {((event: any) => void) | null} onerror
+ * @property {(text: string) => void} send
+ * @property {() => void} close
+ */
+
+/**
+ * A class of WebSockets: the platform's own, that of the package `ws`, or another with the same handlers.
+ * @typedef {new (url: string, protocol: string) => Socket} SocketClass
  */
 
 const TOKEN_KEY = 'token';
@@ -66,7 +95,7 @@ export class Link {
   status = 'offline';
   #options;
   #listener;
-  /** @type {WebSocket | null} */
+  /** @type {Socket | null} */
   #socket = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -81,7 +110,7 @@ export class Link {
   #drainAt = null;
 
   /**
-   * @param {{url: string, Socket: typeof WebSocket, keep: import('./keep.js').Keep, getToken?: GetToken}} options
+   * @param {{url: string, Socket: SocketClass, keep: import('./keep.js').Keep, getToken?: GetToken}} options
    * @param {Listener} listener
    */
   constructor(options, listener) {

@@ -17,36 +17,46 @@ const EPOCHS_MAX = 100;
  * `queued`: waits for the group, or for its turn. `sending`: went out, unanswered. `sent`: this node's members have
  * it. `settled`: it has its place in the history. `failed`: the hub refused it, `code` says why.
  * @typedef {'queued' | 'sending' | 'sent' | 'settled' | 'failed'} MessageState
- *
+ */
+
+/**
  * A message on the screen. The object is the same, and is changed, for as long as it is there.
  * @typedef {object} Message
- * @property {'message'} type
+ * @property {'message'} type tells it from a note
  * @property {number} key its own among the entries of this group, from the first moment on
  * @property {string} [id] the hub's; an own message has none before its first ack
  * @property {string} clientId the sender's
  * @property {User | null} user the sender; null before the first welcome
- * @property {boolean} mine
+ * @property {boolean} mine whether this user sent it
  * @property {string} text empty when deleted
  * @property {any} data what the sender's application put beside the text
  * @property {string} [replyTo] the id of the message that this one answers
  * @property {number} ts when the hub took this version (an own one: when it was written), ms since 1970
  * @property {number} version 1, with each edit one more
- * @property {boolean} deleted
- * @property {MessageState} state
+ * @property {boolean} deleted whether the sender took it back
+ * @property {MessageState} state how far it got; of others it is `settled`, or `sent` while it has no place
  * @property {string} [code] when `failed`: the hub's error code or the client's own
  * @property {Position | null} place where it stands; null, which is last, while it has no cluster order
  * @property {Record<string, number>} reactions how many gave each kind
  * @property {string[]} reacted the kinds that this user gave
- *
+ */
+
+/**
  * A line between the messages: some are missing here, or may be.
  * @typedef {object} Note
- * @property {'note'} type
- * @property {number} key
- * @property {Position | null} place
- * @property {string} [reason] docs/protocol.md, "Reasons"
+ * @property {'note'} type tells it from a message
+ * @property {number} key its own among the entries of this group
+ * @property {Position | null} place where it stands
+ * @property {string} [reason] why, as docs/protocol.md lists the reasons
  * @property {number} [lost] how many, if that is known
- *
+ */
+
+/**
+ * What stands on the screen; its `type` tells which.
  * @typedef {Message | Note} Entry
+ */
+
+/**
  * @typedef {Entry & {rank: number, rev?: number}} Placed with its epoch's rank in our order
  */
 

@@ -12,11 +12,10 @@ import { sessionStore, showing } from './share.js';
 import { CHAT_STYLE, style } from './style.js';
 
 /**
- * Attributes: `group`, its name; `hub`, the hub's address (where this script came from, unless it is given); `lang`,
- * `en` or `fr` (the page's, unless it is given).
+ * `<palabre-chat>`: a group's messages and the line to write one.
  *
- * Parts: `log`, `message` (with `mine`, `goes` as classes inside), `author`, `time`, `text`, `line`, `composer`, `field`, `send`, `latest`, ….
- * Variables: see `style.js`.
+ * Attributes: `group`, its name; `hub`, the hub's address (where this script came from, unless it is given); `lang`,
+ * `en` or `fr` (the page's, unless it is given). Parts and variables stand in docs/embed.md.
  */
 export class PalabreChat extends HubElement {
   static observedAttributes = ['hub', 'group', 'lang'];
@@ -26,14 +25,24 @@ export class PalabreChat extends HubElement {
   /** @type {((message: Message) => Node | null | undefined) | null} */
   #render = null;
 
-  /** The group that is shown. */
+  /**
+   * The group that is shown. What is set is its name, as by the attribute: frameworks set what an element has a property for.
+   * @returns {Group | null}
+   */
   get group() {
     return this.#group;
+  }
+
+  /** @param {string | null | undefined} name */
+  set group(name) {
+    if (name === null || name === undefined) this.removeAttribute('group');
+    else this.setAttribute('group', name);
   }
 
   /**
    * Draws what stands below a message's head: give a node for what your application put into `data`, nothing for
    * the text as it is.
+   * @returns {((message: Message) => Node | null | undefined) | null}
    */
   get render() {
     return this.#render;

@@ -12,7 +12,11 @@ const MOODS = { connecting: 'busy', connected: 'good', reconnecting: 'busy', off
 const REDIS_MOODS = { connecting: 'busy', healthy: 'good', suspect: 'busy', degraded: 'bad', healing: 'busy' };
 const CAUGHT_UP_MS = 10_000;
 
-/** Attributes `hub` and `lang`, property `client`: as for `<palabre-chat>`. Parts: `badge`, `banner`. */
+/**
+ * `<palabre-status>`: whether we have the hub, and whether the hub has the others.
+ *
+ * Attributes `hub` and `lang`, property `client`: as for `<palabre-chat>`. Parts and variables stand in docs/embed.md.
+ */
 export class PalabreStatus extends HubElement {
   static observedAttributes = ['hub', 'lang'];
 

@@ -90,7 +90,11 @@ client.on('status', ({ status, code }) => {
   ended = status === 'offline' ? words(language).ended(code ?? '') : '';
   redraw();
 });
-client.on('user', redraw);
+client.on('user', () => {
+  // A name that the hub does not take is asked for no more.
+  if (client.name === '') at('name').value = '';
+  redraw();
+});
 
 at('name').value = client.name;
 at('name').addEventListener('change', rename);

@@ -1,6 +1,7 @@
 // Pages as a person has them: each in a browser profile of its own, watched for whatever a browser complains about.
 
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { chromium } from 'playwright-core';
 
 const WAIT_MS = 10_000;
@@ -29,20 +30,33 @@ export async function browser(t) {
 export class Visitor {
   /** @type {string[]} errors on the console, uncaught exceptions, breaches of the policy, requests elsewhere */
   faults = [];
+  #sent = new EventEmitter();
 
   /**
    * @param {import('playwright-core').Browser} chrome
    * @param {string} url
    * @param {{width: number, height: number}} viewport
+   * @param {import('playwright-core').BrowserContextOptions} options
    */
-  static async open(chrome, url, viewport = { width: 1280, height: 800 }) {
-    const visitor = new Visitor();
-    const context = await chrome.newContext({ viewport });
+  static async open(chrome, url, viewport = { width: 1280, height: 800 }, options = {}) {
+    const context = await chrome.newContext({ viewport, ...options });
     context.setDefaultTimeout(WAIT_MS);
+    return Visitor.#in(context, url);
+  }
+
+  /** Another tab of the same person. @param {string} url */
+  tab(url) {
+    return Visitor.#in(this.page.context(), url);
+  }
+
+  /** @param {import('playwright-core').BrowserContext} context @param {string} url */
+  static async #in(context, url) {
+    const visitor = new Visitor();
     visitor.page = await context.newPage();
     visitor.#watch(new URL(url).host);
     await visitor.page.goto(url);
-    await visitor.connection('Connected');
+    // In whatever language.
+    await visitor.page.locator('palabre-status .connection[data-mood=good]').waitFor();
     return visitor;
   }
 
@@ -51,7 +65,10 @@ export class Visitor {
       if (new URL(url).host !== host) this.faults.push(`a request left the origin: ${url}`);
     };
     this.page.on('request', (request) => elsewhere(request.url()));
-    this.page.on('websocket', (socket) => elsewhere(socket.url()));
+    this.page.on('websocket', (socket) => {
+      elsewhere(socket.url());
+      socket.on('framesent', ({ payload }) => this.#sent.emit(JSON.parse(payload).type));
+    });
     this.page.on('response', (answer) => {
       const fine = answer.ok() || answer.status() === 304;
       if (!fine) this.faults.push(`${answer.status()} for ${answer.url()}`);
@@ -127,6 +144,32 @@ export class Visitor {
     await message.locator('.state').getByText('Sent', { exact: true }).waitFor();
   }
 
+  /** @param {string} type a frame that the page must come to send from now on */
+  tells(type) {
+    return once(this.#sent, type, { signal: AbortSignal.timeout(WAIT_MS) });
+  }
+
+  /** @param {string} text @returns {import('playwright-core').Locator} the message that says just this */
+  message(text) {
+    return this.page.locator('.message', { has: this.page.locator(`.text:text-is(${JSON.stringify(text)})`) });
+  }
+
+  /** By mouse: what the toolbar has for a message. @param {string} text @param {string} name */
+  async tool(text, name) {
+    const message = this.message(text);
+    await message.hover();
+    await message.getByRole('button', { name, exact: true }).click();
+  }
+
+  /** @returns {Promise<string>} a selector of what has the focus, in whatever shadow tree */
+  focused() {
+    return this.page.evaluate(() => {
+      let at = document.activeElement;
+      while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+      return [at?.localName, at?.id && `#${at.id}`, ...(at?.classList ?? [])].filter(Boolean).join(' ');
+    });
+  }
+
   /** @returns {Promise<string[]>} the texts on the screen, from top to bottom */
   texts() {
     return this.page.locator('.message .text').allTextContents();
@@ -139,8 +182,80 @@ export class Visitor {
     return token;
   }
 
+  /** @param {string} text @returns {Promise<boolean>} whether the message is wholly on the screen */
+  isOnScreen(text) {
+    return this.message(text).evaluate((element) => {
+      const { top, bottom } = element.getBoundingClientRect();
+      const log = element.closest('.log').getBoundingClientRect();
+      return top >= log.top - 1 && bottom <= log.bottom + 1;
+    });
+  }
+
+  /** @param {number} count so many messages must come to be in the open group, drawn or not, and safe in the history */
+  holds(count) {
+    return this.page.waitForFunction((wanted) => {
+      const { messages } = document.getElementById('chat').group;
+      return messages.length === wanted && messages.every(({ state }) => state === 'settled');
+    }, count);
+  }
+
+  /** What was asked of the page is drawn. */
+  frame() {
+    return this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  }
+
   /** @returns {Promise<boolean>} whether something is wider than the window */
   scrollsSideways() {
     return this.page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
   }
+}
+
+/** Somebody who talks without a page to look at: the client alone, for what no person types so fast. */
+export class Talker {
+  #page;
+
+  /**
+   * @param {import('playwright-core').Browser} chrome
+   * @param {string} url
+   * @param {string} name
+   */
+  static async open(chrome, url, name) {
+    const talker = new Talker();
+    // A document of the hub's own, that has nothing in it.
+    const context = await chrome.newContext({ bypassCSP: true });
+    talker.#page = await context.newPage();
+    await talker.#page.goto(`${url}/health`);
+    await talker.#page.evaluate(async (name) => {
+      const { createClient } = await import('/palabre.js');
+      globalThis.client = createClient({ url: location.origin, name, storage: null, queueMax: 10_000 });
+      globalThis.client.connect();
+    }, name);
+    return talker;
+  }
+
+  /**
+   * @param {string} group
+   * @param {(string | {text: string, data?: any, replyTo?: string})[]} contents said in this order
+   * @param {{perSecond?: number}} [pace] else as fast as may be
+   * @returns {Promise<string[]>} their ids, when all of them were taken
+   */
+  say(group, contents, { perSecond } = {}) {
+    return this.#page.evaluate(async ({ group, contents, perSecond }) => {
+      const to = globalThis.client.group(group);
+      const began = performance.now();
+      const acks = [];
+      for (const content of contents) {
+        acks.push(to.send(content));
+        if (!perSecond) continue;
+        const due = began + (acks.length * 1_000) / perSecond;
+        if (due > performance.now()) await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
+      }
+      return (await Promise.all(acks)).map(({ id }) => id);
+    }, { group, contents, perSecond });
+  }
+}
+
+/** @param {number} count @returns {string[]} lines that tell which they are: `line 1`, `line 2`, … */
+export function lines(count, from = 1) {
+  return Array.from({ length: count }, (_, index) => `line ${from + index}`);
 }

@@ -202,17 +202,22 @@ export class Link {
     this.#heardAt = Date.now();
     if (this.status === 'connected') this.#listen(SILENCE_MS);
     const frame = attempt(() => JSON.parse(data));
-    if (typeof frame?.type !== 'string') return; // No frame that v1 knows; the socket is fine.
-    if (frame.type === 'ping') this.send({ type: 'pong' });
-    if (frame.type === 'drain') this.#drainAt = Date.now() + (Number(frame.reconnect_ms) || 0);
-    if (frame.type === 'welcome') {
+    const type = frame?.type;
+    if (typeof type !== 'string') return; // No frame that v1 knows; the socket is fine.
+    if (type === 'ping') this.send({ type: 'pong' });
+    if (type === 'drain') this.#drainAt = Date.now() + (Number(frame.reconnect_ms) || 0);
+    if (frame.ref === 'hello' && /^(bad_r|too_l)/.test(frame.code) && this.name) {
+      this.name = ''; // The hub takes no such name, and would refuse it for ever.
+      this.open();
+    }
+    if (type === 'welcome') {
       if (frame.token && !this.#options.getToken) this.#options.keep.write(TOKEN_KEY, frame.token);
       this.#connectedAt = Date.now();
       this.#expired = false;
       this.#listen(SILENCE_MS);
     }
     this.#listener.take(frame);
-    if (frame.type === 'welcome') this.#say({ status: 'connected' });
+    if (type === 'welcome') this.#say({ status: 'connected' });
   }
 
   /** @param {number} silence_ms */

@@ -334,3 +334,20 @@ test('a consumer of one\'s own is asked, and its frames are heard', async (t) =>
   assert.deepEqual(frames, ['board.drawn', 'board.line']);
   assert.deepEqual(group.position, at(6));
 });
+
+test('a name that the hub does not take is given up, and nothing else is', async (t) => {
+  const bench = new Bench(t);
+  bench.client.rename('\u202elive');
+  bench.client.connect();
+  bench.client.group('lobby').join();
+  bench.socket.readyState = 1;
+  bench.socket.onopen();
+  const [hello] = bench.socket.sent;
+  bench.say({ type: 'error', ref: hello.ref, code: 'bad_request', message: '`name` has a control character' });
+  assert.equal(bench.sockets.length, 2);
+  assert.equal(bench.client.name, '');
+  await bench.welcome();
+  assert.equal('name' in bench.socket.sent[0], false);
+  assert.equal(bench.client.status, 'connected');
+  assert.deepEqual(bench.last('join').groups, [{ group: 'lobby' }]);
+});

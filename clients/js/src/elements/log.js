@@ -21,7 +21,7 @@ const ANNOUNCED_MAX = 3; // messages that are read out whole; of more their numb
 const JUMP_PAGES_MAX = 10;
 
 /**
- * @typedef {{type: 'line', key: string, name: string, text: string}} LineItem
+ * @typedef {{type: 'line', key: string, name: string, text: string, passing: true}} LineItem
  * @typedef {MessageItem | LineItem} Item
  */
 
@@ -258,7 +258,7 @@ export class Log {
 
 /** @param {string} key @param {string} name @param {string} text @returns {LineItem} */
 function line(key, name, text) {
-  return { type: 'line', key, name, text };
+  return { type: 'line', key, name, text, passing: true };
 }
 
 /** @param {Date} date @param {import('./words.js').Speech} speech */

@@ -12,14 +12,20 @@ const GUESS_PX = 56;
 const PASSES_MAX = 4;
 
 /**
- * @template {{key: string | number}} Item
+ * What stands in the list. `passing`: a line about its neighbours, which stands elsewhere or not at all when others
+ * come between them, so that it is nothing to hold on to.
+ * @typedef {{key: string | number, passing?: boolean}} Listed
+ */
+
+/**
+ * @template {Listed} Item
  * @typedef {object} Drawer
  * @property {(item: Item) => HTMLElement} draw a new element
  * @property {(element: HTMLElement, item: Item) => void} update
  * @property {() => void} moved the reader has scrolled, or what is on the screen has changed
  */
 
-/** @template {{key: string | number}} Item */
+/** @template {Listed} Item */
 export class Windowed {
   /** Whether the reader is at the end, and stays there. */
   following = true;
@@ -131,12 +137,12 @@ export class Windowed {
     });
   }
 
-  /** The first item on the screen, and how far below the screen's top it begins. */
+  /** The first item on the screen that stays what it is, and how far below the screen's top it begins. */
   #anchor() {
     if (this.following) return null;
     const { scrollTop } = this.#scroller;
-    for (const { key } of this.#items) {
-      const element = this.#drawn.get(key);
+    for (const { key, passing } of this.#items) {
+      const element = passing ? undefined : this.#drawn.get(key);
       if (element && element.offsetTop + element.offsetHeight > scrollTop) {
         return { key, below: element.offsetTop - scrollTop };
       }

@@ -83,7 +83,9 @@ export class Timeline {
    */
   list() {
     const { older } = this;
-    return this.#entries.slice(older ? this.#index(this.#floor(older)) : 0);
+    if (!older) return this.#entries.slice();
+    const { rank } = this.#epoch(older.epoch);
+    return this.#entries.slice(this.#index({ type: 'note', rank, place: older, key: -1 }));
   }
 
   /**
@@ -327,11 +329,6 @@ export class Timeline {
   /** @param {Placed} entry */
   #insert(entry) {
     this.#entries.splice(this.#index(entry), 0, entry);
-  }
-
-  /** @param {Position} older @returns {Standing} */
-  #floor(older) {
-    return { type: 'note', rank: this.#epoch(older.epoch).rank, place: older, key: -1 };
   }
 
   /** @param {any} entry */

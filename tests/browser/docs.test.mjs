@@ -229,14 +229,17 @@ test('recipe: what is unread, in several groups', OPTIONS, async (t) => {
   const { open, url } = await scene(t);
   const { client } = await peer(t, url);
   const { page, faults } = await open(COOKBOOK.unread);
-  // One that is there has joined, and what comes from now on is new to it.
-  const readers = ['lobby', 'garden'].map(async (name) => {
+  // What comes when the page has joined is new to it.
+  const met = async (name) => {
     const group = client.group(name);
     await group.join();
-    while ((await group.watchMembers()).length < 2);
+    await new Promise((resolve) => {
+      group.on('presence', ({ occupancy }) => occupancy > 1 && resolve());
+      group.watchMembers();
+    });
     return group;
-  });
-  const [lobby, garden] = await Promise.all(readers);
+  };
+  const [lobby, garden] = await Promise.all([met('lobby'), met('garden')]);
   await lobby.send('one');
   await lobby.send('two');
   await garden.send('three');

@@ -154,18 +154,24 @@ test('recipe: a bot in Node answers, stays who it is, and goes when it is told t
   assert.equal(answers[0], answers[1]);
 });
 
-test('the page of the README, from a bundle', OPTIONS, async (t) => {
-  const site = await Site.open(t);
-  const { url } = await hub(t, { settings: { PALABRE_SERVER_ORIGINS: site.origin } });
-  const { hears } = await peer(t, url);
-  await writeFile(path.join(home, 'browser.mjs'), forHub(README.browser, url));
-  const { outputFiles } = await build({ entryPoints: [path.join(home, 'browser.mjs')], bundle: true, format: 'esm', write: false });
-  site.script('/app.js', outputFiles[0].text);
-  const { page, faults } = await look(await browser(t), site.page('/', '<body><script type="module" src="/app.js"></script>'));
-  await hears('Hello');
-  await page.getByText('Ana: Hello').waitFor();
-  assert.deepEqual(faults, []);
-});
+for (const [name, said] of [
+  ['browser', (page) => page.getByText('Ana: Hello')],
+  ['elements', (page) => page.locator('.text').getByText('Hello', { exact: true })],
+]) {
+  test(`the page of the README (${name}), from a bundle`, OPTIONS, async (t) => {
+    const site = await Site.open(t);
+    const { url } = await hub(t, { settings: { PALABRE_SERVER_ORIGINS: site.origin } });
+    const { group, hears } = await peer(t, url);
+    await writeFile(path.join(home, `${name}.mjs`), forHub(README[name], url));
+    const { outputFiles } = await build({ entryPoints: [path.join(home, `${name}.mjs`)], bundle: true, format: 'esm', write: false });
+    site.script('/app.js', outputFiles[0].text);
+    const { page, faults } = await look(await browser(t), site.page('/', '<body><script type="module" src="/app.js"></script>'));
+    if (name === 'elements') await group.send('Hello');
+    await hears('Hello');
+    await said(page).waitFor();
+    assert.deepEqual(faults, []);
+  });
+}
 
 test('/palabre.js is the client in a module worker, on another origin', OPTIONS, async (t) => {
   const site = await Site.open(t);

@@ -61,7 +61,10 @@ export class Site {
     return `http://127.0.0.1:${this.#server.address().port}`;
   }
 
-  /** @param {string} at @param {Parameters<typeof this.#routes.set>[1]} route */
+  /**
+   * @param {string} at
+   * @param {(asked: import('node:http').IncomingMessage, answer: import('node:http').ServerResponse) => void} route
+   */
   route(at, route) {
     this.#routes.set(at, route);
   }

@@ -73,6 +73,21 @@ test('a client of one\'s own is the one that the element uses, and no other conn
   assert.deepEqual(faults, []);
 });
 
+test('what is set before the elements are defined counts as well', OPTIONS, async (t) => {
+  const { open, url } = await scene(t);
+  const { group } = await peer(t, url);
+  const early = EMBED['own-client']
+    .replace(/^ *import '.*elements\.js';\n/m, '')
+    .replace('</script>', "  await import('https://chat.example/palabre-elements.js');\n</script>");
+  let sockets = 0;
+  const { page, faults } = await open(early, async (page) => page.on('websocket', () => sockets++));
+  await writes(page, 'it is me');
+  const message = await shown(group, ({ text }) => text === 'it is me');
+  assert.equal(message.user.name, 'Ana');
+  assert.equal(sockets, 1);
+  assert.deepEqual(faults, []);
+});
+
 test('several chats in a page share a connection and speak their languages', OPTIONS, async (t) => {
   const { open, url } = await scene(t);
   const [lobby, garden] = [await peer(t, url, 'lobby'), await peer(t, url, 'garden')];

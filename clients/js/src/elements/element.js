@@ -33,6 +33,13 @@ export class HubElement extends Base {
   }
 
   connectedCallback() {
+    // What a page set before the element was defined hides the property of that name.
+    const early = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (this));
+    for (const name of Object.keys(early).filter((own) => own in Object.getPrototypeOf(this))) {
+      const value = early[name];
+      delete early[name];
+      early[name] = value;
+    }
     this.renew();
   }
 

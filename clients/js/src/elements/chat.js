@@ -95,7 +95,11 @@ export class PalabreChat extends HubElement {
         log.show();
         log.toEnd();
       },
-      edit: (id, text) => settle(group.edit(id, text)),
+      edit: (id, text) => {
+        // An edit is the whole message anew: what it answers and what goes with it stay.
+        const { replyTo, data } = group.find(id) ?? {};
+        settle(group.edit(id, { text, replyTo, data }));
+      },
       typed: () => group.type(),
       editLast: () => {
         const last = group.messages.findLast((entry) => entry.type === 'message' && entry.mine && entry.id && !entry.deleted);

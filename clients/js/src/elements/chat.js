@@ -124,7 +124,10 @@ export class PalabreChat extends HubElement {
     document.addEventListener('visibilitychange', draw, { signal });
     signal.addEventListener('abort', () => log.closed());
 
+    const writing = root.activeElement !== null;
     root.replaceChildren(notice, log.root, log.latest, typing, composer.root, log.announced);
+    // Whoever was in the group that stood here is in this one.
+    if (writing) composer.focus();
     hide(notice, true);
     this.#begin(group, log, signal);
     draw();

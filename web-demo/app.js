@@ -112,11 +112,17 @@ at('leave').addEventListener('click', () => {
   groups.get(current).leave();
   groups.delete(current);
   keep.groups([...groups.keys()]);
-  current = null;
-  at('chat').removeAttribute('group');
   const [next] = groups.keys();
-  if (next) location.hash = next;
-  else history.replaceState(null, '', location.pathname);
+  if (next) {
+    location.hash = next;
+  } else {
+    current = null;
+    at('chat').removeAttribute('group');
+    history.replaceState(null, '', location.pathname);
+    // There is no group to leave any more, and one thing left to do.
+    at('side').open = true;
+    at('group').focus();
+  }
   redraw();
 });
 at('people').addEventListener('toggle', () => {

@@ -47,6 +47,11 @@ test('an answer quotes what it answers, and its quote leads there', async (t) =>
   const quoted = a.message('the answer').locator('.quote');
   await quoted.getByText('Ana: the question', { exact: true }).waitFor();
   assert.equal(await b.page.locator('.about').isVisible(), false, 'the next message answers nothing');
+  await b.sent('the answer');
+  await b.page.locator('.field').press('ArrowUp');
+  await b.page.locator('.field').fill('a better answer');
+  await b.page.keyboard.press('Enter');
+  await a.message('a better answer').locator('.quote', { hasText: 'Ana: the question' }).waitFor();
 
   // So much in between that a page which comes late has not even loaded the question.
   const talker = await Talker.open(chrome, two.url, 'Cy');

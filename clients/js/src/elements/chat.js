@@ -104,7 +104,11 @@ export class PalabreChat extends HubElement {
         log.show();
         log.toEnd();
       },
-      edit: (id, text) => settle(group.edit(id, text)),
+      edit: (id, text) => {
+        // An edit is the whole message anew: what it answers and what goes with it stay.
+        const { replyTo, data } = group.find(id) ?? {};
+        settle(group.edit(id, { text, replyTo, data }));
+      },
       typed: () => group.type(),
       editLast: () => {
         const last = group.messages.findLast((entry) => entry.type === 'message' && entry.mine && entry.id && !entry.deleted);
@@ -129,7 +133,10 @@ export class PalabreChat extends HubElement {
     document.addEventListener('visibilitychange', draw, { signal });
     signal.addEventListener('abort', () => log.closed());
 
+    const writing = root.activeElement !== null;
     root.replaceChildren(notice, log.root, log.latest, typing, composer.root, log.announced);
+    // Whoever was in the group that stood here is in this one.
+    if (writing) composer.focus();
     hide(notice, true);
     this.#begin(group, log, signal);
     draw();

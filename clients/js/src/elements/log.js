@@ -84,7 +84,7 @@ export class Log {
 
   toEnd() {
     this.#list.toEnd();
-    hide(this.latest, true);
+    this.#offer();
   }
 
   get atEnd() {
@@ -115,6 +115,8 @@ export class Log {
   /** @param {Message} message somebody's, that has just come */
   announce(message) {
     this.#news.push(message);
+    // The same again is said again: a line that does not change is not.
+    if (!this.#announcing) write(this.announced, '');
     this.#announcing ??= setTimeout(() => this.#say(), ANNOUNCE_EVERY_MS);
   }
 
@@ -205,22 +207,31 @@ export class Log {
 
   /** @param {HTMLElement} element @param {Item} item */
   #update(element, item) {
-    if (item.type === 'message') this.#views.get(element)?.update(item);
-    else write(element, item.text);
+    if (item.type === 'line') return write(element, item.text);
+    this.#views.get(element)?.update(item);
+    if (item.message.deleted) this.#tools.leave(element);
   }
 
   #moved() {
     const { group, seen } = this.#surface;
     for (const element of this.#views.keys()) if (!element.isConnected) this.#views.delete(element);
-    hide(this.latest, this.#list.following);
+    this.#offer();
     if (this.#list.following) seen();
     if (group.hasOlder && group.joined && this.#list.screensAbove < EARLY) {
       group.loadOlder().catch(() => {}); // The next scroll asks again.
     }
   }
 
+  // The way to the end is offered to who is elsewhere. Whoever took it by keyboard is in the list then.
+  #offer() {
+    if (this.#list.following && this.latest.matches(':focus')) this.root.focus({ preventScroll: true });
+    hide(this.latest, this.#list.following);
+  }
+
   /** @param {Event} event */
-  #point({ target }) {
+  #point({ target, type }) {
+    // Messages move under a pointer that rests; whoever is in the toolbar by keyboard keeps it.
+    if (type === 'pointerover' && this.#tools.root.matches(':focus-within')) return;
     const element = /** @type {Element} */ (target).closest('article');
     const view = element && this.#views.get(element);
     if (view?.message) this.#tools.at(view.root, view.message);
@@ -235,7 +246,7 @@ export class Log {
     const { deeds } = this.#surface;
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (step) this.#walk(message, step);
-    else if (event.key === 'Escape' && message) at === element ? leave() : element.focus();
+    else if (event.key === 'Escape' && message) this.#back(at === element ? leave : () => element.focus());
     else if (at !== element || !message?.id || message.deleted) return;
     else if (event.key === 'r') deeds.reply(message);
     else if (event.key === 'e' && message.mine) deeds.edit(message);
@@ -243,6 +254,12 @@ export class Log {
     else if (event.key === 'Delete') this.#tools.remove();
     else return;
     event.preventDefault();
+  }
+
+  /** A step back: what was asked with a message's tools is not asked any more. @param {() => void} step */
+  #back(step) {
+    step();
+    this.#tools.rest();
   }
 
   /** @param {Message | null | undefined} from @param {number} step */

@@ -75,7 +75,7 @@ export class MessageView {
     const failed = state === 'failed';
     const said = failed ? `${words.notSent} ${words.failures[/** @type {'closed'} */ (code)] ?? code}` : words.states[state];
     write(this.#state, mine ? said : '');
-    hide(this.#again, !failed);
+    this.#hide(this.#again, !failed);
     hide(/** @type {HTMLElement} */ (this.#again.firstChild), FINAL.includes(code ?? ''));
   }
 
@@ -93,7 +93,7 @@ export class MessageView {
 
   /** @param {Message} message */
   #quoted({ replyTo, deleted }) {
-    hide(this.#quote, !replyTo || deleted);
+    this.#hide(this.#quote, !replyTo || deleted);
     if (!replyTo) return;
     const { words } = this.#surface.speech;
     const answered = this.#surface.group.find(replyTo);
@@ -110,7 +110,9 @@ export class MessageView {
     // Buttons that stay keep their place and the focus.
     const kinds = Object.keys(reactions);
     for (const old of [...this.#reactions.children]) {
-      if (!kinds.includes(/** @type {HTMLElement} */ (old).dataset.kind ?? '')) old.remove();
+      if (kinds.includes(/** @type {HTMLElement} */ (old).dataset.kind ?? '')) continue;
+      this.#hide(/** @type {HTMLElement} */ (old), true);
+      old.remove();
     }
     for (const kind of kinds) {
       const known = [...this.#reactions.children].find((one) => /** @type {HTMLElement} */ (one).dataset.kind === kind);
@@ -124,6 +126,16 @@ export class MessageView {
       write(made, `${kind} ${reactions[kind]}`);
       if (!known) this.#reactions.append(made);
     }
+  }
+
+  /**
+   * Whoever is at what goes away, by keyboard, stays at the message.
+   * @param {HTMLElement} element
+   * @param {boolean} hidden
+   */
+  #hide(element, hidden) {
+    if (hidden && element.matches(':focus-within')) this.root.focus({ preventScroll: true });
+    hide(element, hidden);
   }
 
   /** @param {(group: Group, clientId: string) => any} act */

@@ -40,7 +40,7 @@ export class Tools {
     this.#remove = button('tool', words.remove, () => this.remove());
     const opener = button('tool', words.react, () => this.react());
     this.root.append(this.#kinds, opener, button('tool', words.reply, act('reply')), this.#edit, this.#remove);
-    this.#rest();
+    this.rest();
   }
 
   /**
@@ -50,11 +50,18 @@ export class Tools {
   at(element, message) {
     const usable = message.id !== undefined && !message.deleted;
     if (!usable) return this.away();
-    if (this.#message !== message) this.#rest();
+    if (this.#message !== message) this.rest();
     this.#message = message;
     hide(this.#edit, !message.mine);
     hide(this.#remove, !message.mine);
     if (this.root.parentNode !== element) element.append(this.root);
+  }
+
+  /** @param {HTMLElement} element a message that nothing can be done with any more */
+  leave(element) {
+    if (this.root.parentNode !== element) return;
+    if (this.root.matches(':focus-within')) element.focus({ preventScroll: true });
+    this.away();
   }
 
   away() {
@@ -73,7 +80,7 @@ export class Tools {
     if (!this.#message?.mine) return;
     if (this.#remove.dataset.sure) {
       this.#deeds.remove(this.#message);
-      this.#rest();
+      this.rest();
     } else {
       this.#remove.dataset.sure = 'asked';
       write(this.#remove, this.#words.removeSure);
@@ -85,10 +92,11 @@ export class Tools {
   #react(kind) {
     if (this.#message) this.#deeds.react(this.#message, kind);
     this.root.closest('article')?.focus();
-    this.#rest();
+    this.rest();
   }
 
-  #rest() {
+  /** Nothing is offered and nothing asked any more. */
+  rest() {
     hide(this.#kinds, true);
     delete this.#remove.dataset.sure;
     write(this.#remove, this.#words.remove);

@@ -7,6 +7,8 @@
 const MARGIN = 1;
 // This close to the end counts as reading along.
 const NEAR_PX = 48;
+// Positions are rounded.
+const HERE_PX = 2;
 const GUESS_PX = 56;
 // A guess may have been too high, so that what was drawn does not fill the screen.
 const PASSES_MAX = 4;
@@ -40,6 +42,7 @@ export class Windowed {
   /** @type {Map<Item['key'], number>} */
   #heights = new Map();
   #width = 0;
+  #top = 0; // where the scroller stood when it last moved
   #asked = false;
   #observer = new ResizeObserver(() => this.#resized());
 
@@ -111,13 +114,18 @@ export class Windowed {
     this.#lay(place);
   }
 
-  #atEnd() {
+  /** @param {number} near */
+  #atEnd(near = NEAR_PX) {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    return scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    return scrollHeight - scrollTop - clientHeight < near;
   }
 
   #scrolled() {
-    this.following = this.#atEnd();
+    const { scrollTop } = this.#scroller;
+    // Whoever goes up is let go at once: pulled back to the end by every little step they would never get away. A list
+    // that became shorter goes up as well, but stays at its end.
+    this.following = this.#atEnd(scrollTop < this.#top ? HERE_PX : NEAR_PX);
+    this.#top = scrollTop;
     this.#soon();
   }
 

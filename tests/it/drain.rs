@@ -155,10 +155,11 @@ async fn clients_are_told_at_once_and_leave_one_after_the_other() {
 
 #[tokio::test]
 async fn an_idle_node_ends_at_once() {
-    let mut hub = HubProcess::start(&[]).await;
+    // What it must not wait for is far longer than a loaded machine takes to end a process.
+    let mut hub = HubProcess::start_with(&[], &[("PALABRE_DRAIN_WINDOW", "20s")]).await;
     let begun = Instant::now();
-    assert_eq!(hub.terminate().await.code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(hub.terminate().await.code(), Some(0), "also in the moment after it said where it is");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -174,7 +175,7 @@ async fn a_second_signal_ends_it_whatever_is_left() {
         let begun = Instant::now();
         hub.send(signal);
         assert_eq!(hub.ended().await.code(), Some(code));
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
         let log = hub.stderr();
         assert!(
             log.lines().any(|line| line.contains("drain.cut_short") && line.contains("connections=1")),

@@ -56,13 +56,19 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         .start()?;
     let (node, id) = (hub.node(), settings.node.id.as_ref().map(tracing::field::display));
     tracing::info!(event = "hub.started", node, id, version = env!("CARGO_PKG_VERSION"), "the hub is up");
-    announce(&listener)?;
     let app = http::router(&hub, &settings);
-    until_signalled(&hub, listener, app).await
+    // Whoever reads where the hub is may end it the next moment, and has it drained.
+    let signals = Signals::listen()?;
+    announce(&listener)?;
+    until_signalled(&hub, listener, app, signals).await
 }
 
-async fn until_signalled(hub: &Hub, listener: TcpListener, app: Router) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::listen()?;
+async fn until_signalled(
+    hub: &Hub,
+    listener: TcpListener,
+    app: Router,
+    mut signals: Signals,
+) -> anyhow::Result<ExitCode> {
     notify::listening();
     let mut serving = pin!(hub.serve(listener, SOCKET_PATH, app));
     tokio::select! {

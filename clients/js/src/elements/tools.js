@@ -49,7 +49,10 @@ export class Tools {
    */
   at(element, message) {
     const usable = message.id !== undefined && !message.deleted;
-    if (!usable) return this.away();
+    if (!usable) {
+      this.leave(element);
+      return this.away();
+    }
     if (this.#message !== message) this.rest();
     this.#message = message;
     hide(this.#edit, !message.mine);

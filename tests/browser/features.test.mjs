@@ -359,13 +359,15 @@ test('a draft and messages that wait or failed are there after a reload', async 
   await a.message('undecided').locator('.state', { hasText: 'Sending…' }).waitFor();
   way.refuse();
   await a.connection('Reconnecting');
-  way.mend();
   await a.page.evaluate(() => localStorage.removeItem(`palabre:ws://${location.host}/ws:token`));
   await a.page.reload();
+  // Not before: the page that is gone would have come back first, as who it was.
+  way.mend();
   const failed = a.message('undecided').locator('.state', { hasText: 'Not sent: the server knows you as somebody else now' });
   await failed.waitFor();
   await a.page.reload();
   await failed.waitFor();
+  await a.sees('waits');
   assert.equal(await a.message('waits').count(), 1);
   await a.message('undecided').getByRole('button', { name: 'Try again' }).click();
   await a.sent('undecided');

@@ -52,6 +52,7 @@ export class Way {
   /** Takes no WebSocket any more, and cuts those that stand. */
   refuse() {
     this.#refusing = true;
+    this.#silent = false;
     this.cut();
   }
 

@@ -153,6 +153,26 @@ test('all is done by keyboard alone, and the focus is never lost', async (t) => 
   for (const visitor of [a, b]) assert.deepEqual(visitor.faults, []);
 });
 
+test('Enter that ends a composed character sends nothing', async (t) => {
+  const one = await hub(t);
+  const chrome = await browser(t);
+  const a = await Visitor.open(chrome, one.url);
+  await a.tabTo('.field');
+  const method = await a.page.context().newCDPSession(a.page);
+  await method.send('Input.imeSetComposition', { text: 'に', selectionStart: 1, selectionEnd: 1 });
+  // A method of writing uses the key up: it makes no character.
+  await method.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', key: 'Enter', windowsVirtualKeyCode: 13 });
+  // Safari's order: the composing has ended, then it tells of the key that ended it.
+  const ended = { key: 'Enter', keyCode: 229, bubbles: true, composed: true, cancelable: true };
+  await method.send('Input.insertText', { text: '日本' });
+  await a.page.locator('.field').evaluate((field, key) => field.dispatchEvent(new KeyboardEvent('keydown', key)), ended);
+  assert.equal(await a.page.locator('.field').inputValue(), '日本');
+  await press(a, 'Enter');
+  await a.sent('日本');
+  assert.deepEqual(await a.texts(), ['日本']);
+  assert.deepEqual(a.faults, []);
+});
+
 test('who jumps to the latest, or tries again, has the focus where that leads', async (t) => {
   const one = await hub(t);
   const chrome = await browser(t);

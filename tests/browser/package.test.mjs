@@ -44,9 +44,9 @@ async function npm(args, cwd) {
   await run('npm', [...args, ...quiet], { cwd });
 }
 
-test('the package has sources and types, and needs nothing', OPTIONS, async () => {
+test('the package has sources, types and licences, and needs nothing', OPTIONS, async () => {
   const at = path.join(home, 'node_modules/@palabre/client');
-  assert.deepEqual((await readdir(at)).sort(), ['README.md', 'package.json', 'src', 'types']);
+  assert.deepEqual((await readdir(at)).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json', 'src', 'types']);
   const { dependencies } = JSON.parse(await readFile(path.join(at, 'package.json'), 'utf8'));
   assert.equal(dependencies, undefined);
 });

@@ -105,8 +105,9 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    // Enter that ends a composed character (Japanese, Chinese, …) is not yet meant for us.
-    if (event.isComposing) return;
+    // Enter that ends a composed character (Japanese, Chinese, …) is not yet meant for us. Safari says that the composing is over
+    // before it tells of the key, and gives it the code of one that was used up.
+    if (event.isComposing || event.keyCode === 229) return;
     const nothing = this.#field.value === '' && !this.#mode.edit;
     if (event.key === 'Enter' && !event.shiftKey) this.root.requestSubmit();
     else if (event.key === 'Escape' && (this.#mode.edit || this.#mode.reply)) this.cancel();

@@ -70,6 +70,24 @@ test('an answer quotes what it answers, and its quote leads there', async (t) =>
   unharmed(a, b, late);
 });
 
+test('what somebody says in a row stands under one head, on both sides', async (t) => {
+  const { a, b } = await pair(t);
+  for (const [visitor, text] of [[a, 'one'], [a, 'two'], [b, 'three'], [a, 'four']]) {
+    await visitor.say(text);
+    for (const each of [a, b]) await each.sees(text);
+    await visitor.sent(text);
+  }
+  await a.tool('four', 'Reply');
+  await a.say('five');
+  await b.sees('five');
+  const heads = async ({ page }) => {
+    const shown = await page.locator('.author').filter({ visible: true }).allTextContents();
+    return shown.map((name) => name.replace(' (you)', ''));
+  };
+  for (const each of [a, b]) assert.deepEqual(await heads(each), ['Ana', 'Bo', 'Ana', 'Ana'], 'an answer has a head of its own');
+  unharmed(a, b);
+});
+
 test('a reaction is counted on the other node, given by both, and taken back', async (t) => {
   const { a, b } = await pair(t);
   await b.say('tea?');

@@ -160,6 +160,35 @@ test('who waits at the top for older messages stays where they are when these co
   assert.deepEqual(visitor.faults, []);
 });
 
+test('a reload keeps the screen, also where it is far from the end', async () => {
+  const visitor = await Visitor.open(chrome, `${url}/#many`);
+  await visitor.sees(`line ${MANY}`);
+  // Further back than what a page is given at first.
+  await visitor.page.evaluate(async () => {
+    const { group } = document.getElementById('chat');
+    for (let page = 0; page < 4; page++) await group.loadOlder({ limit: 100 });
+  });
+  await scrollTo(visitor, 0.3);
+  await visitor.page.locator('.latest').waitFor();
+  const seen = await eye(visitor);
+  assert.ok(number(seen.text) < MANY - 200, seen.text);
+  await visitor.page.reload();
+  await visitor.sees(seen.text);
+  await visitor.page.locator('.latest').waitFor();
+  await visitor.frame();
+  const now = await eye(visitor);
+  assert.equal(now.text, seen.text);
+  assert.ok(Math.abs(now.below - seen.below) <= 1, `${now.below} instead of ${seen.below}`);
+  // Who was at the end is there again, whatever came meanwhile.
+  await visitor.page.locator('.latest').click();
+  await visitor.sees(`line ${MANY}`);
+  await visitor.page.reload();
+  await visitor.sees(`line ${MANY}`);
+  await visitor.frame();
+  assert.ok(await visitor.isOnScreen(`line ${MANY}`));
+  assert.deepEqual(visitor.faults, []);
+});
+
 test('what one reads stays where it is while messages come below and above', async () => {
   const visitor = await Visitor.open(chrome, `${url}/#many`);
   await visitor.sees(`line ${last}`);

@@ -21,7 +21,6 @@ const OPEN_MAX = 16;
  * @property {number} at when it was asked, ms since 1970
  * @property {string} [user] who asked when it went out first; another identity may not repeat it
  * @property {string} [code] why it waits, or failed
- * @property {string} [ref] on this connection
  * @property {{id: string, position: any}} [echo] where it stands, heard before the answer
  * @property {(answer: any) => void} [resolve]
  * @property {(error: unknown) => void} [reject]
@@ -127,7 +126,6 @@ export class Requests {
       if (request.user === undefined) this.#asker.prepare(request);
       const ref = `r${++this.#refs}`;
       if (!this.#asker.say({ ...request.frame, ref })) return;
-      request.ref = ref;
       this.#open.set(ref, request);
       this.#change(request, 'sending');
     }
@@ -181,7 +179,6 @@ export class Requests {
   lost() {
     this.#open.clear();
     for (const request of this.#all) {
-      request.ref = undefined;
       if (request.echo) this.#arrived(request, request.echo);
       else if (request.state === 'sending' || request.state === 'sent') this.#change(request, 'queued');
     }
@@ -207,8 +204,7 @@ export class Requests {
    * @param {PalabreError} error
    */
   fail(request, error) {
-    if (!request.frame.client_id) this.forget(request);
-    if (request.ref) this.#open.delete(request.ref);
+    if (!request.frame.client_id) this.#all.delete(request);
     this.#change(request, 'failed', error.code);
     request.reject?.(error);
   }
@@ -222,14 +218,8 @@ export class Requests {
   drop(request, reason, sent = false) {
     request.reject?.(reason);
     if (!sent && request.state !== 'queued' && request.state !== 'failed') return;
-    this.forget(request);
-    this.#change(request, 'failed', 'dropped');
-  }
-
-  /** @param {Request} request */
-  forget(request) {
     this.#all.delete(request);
-    if (request.ref) this.#open.delete(request.ref);
+    this.#change(request, 'failed', 'dropped');
   }
 
   /**
@@ -263,7 +253,7 @@ export class Requests {
 
   /** @param {Request} request */
   #settle(request) {
-    this.forget(request);
+    this.#all.delete(request);
     this.#change(request, 'settled');
   }
 
@@ -274,7 +264,8 @@ export class Requests {
   #take(ref) {
     const request = this.#open.get(ref);
     this.#open.delete(ref);
-    return request;
+    // What was given up meanwhile has no use for an answer.
+    return request?.state === 'sending' ? request : undefined;
   }
 
   /**

@@ -144,6 +144,93 @@ test('a refusal for good fails the message, which may be tried again as the same
   await assert.rejects(bench.group.retry(first.client_id), { code: 'not_found' });
 });
 
+test('what is tried again stands behind what waits, and is the same repeat as ever', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const refused = bench.group.send('one');
+  bench.answer('chat.send', { type: 'error', code: 'internal', message: 'a fault' });
+  await assert.rejects(refused, { code: 'internal' });
+  bench.say(message(6));
+  bench.lose(1006);
+  bench.group.send('two').catch(() => {});
+  bench.group.retry(bench.client.queue[0].frame.client_id).catch(() => {});
+  await bench.back();
+  await bench.joined({ position: at(6), recovered: true, messages: [], more: false });
+  const sends = bench.all('chat.send').map(({ text, since }) => [text, since]);
+  assert.deepEqual(sends, [['two', at(6)], ['one', at(5)]], 'the hub looks for it from where it was first sent');
+});
+
+test('what another identity has made its own stays so', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const refused = bench.group.send('hello');
+  bench.lose(1006);
+  await Promise.all([bench.back(OTHER), assert.rejects(refused, { code: 'new_identity' })]);
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  const retried = bench.group.retry(bench.group.messages[0].clientId);
+  bench.lose(1006);
+  await bench.back(OTHER);
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  ack(bench);
+  assert.equal((await retried).id, 'own');
+});
+
+test('of two refusals for the moment the later one counts, and none outlives what ended it', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.after(() => mock.timers.reset());
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.group.send('one').catch(() => {});
+  bench.group.send('two').catch(() => {});
+  const refuse = ({ ref }, retry_after_s) => bench.say({ type: 'error', ref, group: 'lobby', code: 'rate_limited', message: 'slow', retry_after_s });
+  const [one, two] = bench.all('chat.send');
+  refuse(one, 2);
+  refuse(two, 6);
+  mock.timers.tick(5_999);
+  assert.equal(bench.all('chat.send').length, 2);
+  mock.timers.tick(1);
+  assert.equal(bench.all('chat.send').length, 4);
+  refuse(bench.last('chat.send'), 4);
+  mock.timers.tick(1_000);
+  // What ends the wait ends its timer too, or that would cut the next one short.
+  bench.say({ type: 'layer', state: 'healthy', mode: 'redis', scope: 'cluster', since: 0 });
+  assert.equal(bench.all('chat.send').length, 5);
+  refuse(bench.last('chat.send'), 4);
+  mock.timers.tick(3_999);
+  assert.equal(bench.all('chat.send').length, 5);
+  mock.timers.tick(1);
+  assert.equal(bench.all('chat.send').length, 6);
+});
+
+test('what is refused for good makes way, and a question that failed is kept no longer', async (t) => {
+  const bench = new Bench(t, { queueMax: 2 });
+  bench.group.join().catch(() => {});
+  bench.client.connect();
+  await bench.welcome(ME, { limits: { open_requests: 1 } });
+  await bench.joined({ position: at(5), snapshot: { messages: [], more: false } });
+  for (let round = 0; round < 3; round++) {
+    const asked = [bench.group.history(), bench.group.history()];
+    for (let each = 0; each < 2; each++) bench.answer('history', { type: 'error', code: 'not_found', message: 'nothing' });
+    for (const one of asked) await assert.rejects(one, { code: 'not_found' });
+  }
+  assert.equal(bench.all('history').length, 6);
+});
+
+test('a signal that outlives a message keeps nothing of it', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const { signal } = new AbortController();
+  const listening = new Set();
+  signal.addEventListener = (_, listener) => listening.add(listener);
+  signal.removeEventListener = (_, listener) => listening.delete(listener);
+  const promise = bench.group.send('hello', { signal });
+  assert.equal(listening.size, 1);
+  ack(bench);
+  await promise;
+  await turn();
+  assert.equal(listening.size, 0);
+});
+
 test('aborting takes back what has not gone out, and only that', async (t) => {
   const bench = new Bench(t);
   await bench.enter(5);

@@ -150,6 +150,7 @@ test('a resync and a failed resume replace what was held, and say so', async (t)
   const fresh = { messages: [message(90)], more: false };
   await bench.joined({ position: at(90), recovered: false, reason: 'trimmed', snapshot: fresh });
   assert.deepEqual(bench.texts(), [{ reason: 'trimmed', lost: undefined }, 'text 90']);
+  assert.deepEqual(bench.heard('hole').map(({ reason }) => reason), ['rebuilt', 'trimmed']);
 });
 
 test('a snapshot begins anew, also below what was passed', async (t) => {
@@ -208,9 +209,22 @@ test('a resume that a cut-off node cannot answer waits, and its members talk mea
   await bench.back();
   await bench.joined({ position: null, recovered: 'pending' });
   bench.say(message(0, { id: 'alone', position: null, text: 'alone' }));
-  assert.deepEqual(bench.texts(), ['alone']);
+  bench.say(message(7));
+  assert.deepEqual(bench.texts(), ['alone'], 'what has a place waits for what is before it');
   bench.say({ type: 'resumed', group: 'lobby', position: at(6), recovered: true, messages: [message(6)], more: false });
-  assert.deepEqual(bench.texts(), ['text 6', 'alone']);
+  assert.deepEqual(bench.texts(), ['text 6', 'text 7', 'alone']);
+  assert.equal(bench.all('join').length, 1, 'no hole was seen');
+  // What was held goes with the connection that it came on.
+  bench.lose(4000);
+  await bench.back();
+  await bench.joined({ position: null, recovered: 'pending' });
+  bench.say(message(8, { text: 'held' }));
+  bench.lose(4000);
+  await bench.back();
+  await bench.joined({ position: at(7), recovered: true, messages: [], more: false });
+  assert.deepEqual(bench.texts(), ['text 6', 'text 7', 'alone']);
+  bench.say(message(8));
+  assert.deepEqual(bench.texts(), ['text 6', 'text 7', 'text 8', 'alone']);
 });
 
 test('older messages come a page at a time, those of an older epoch before all others', async (t) => {
@@ -232,6 +246,24 @@ test('older messages come a page at a time, those of an older epoch before all o
   assert.equal(await rest, false);
   assert.equal(group.hasOlder, false);
   assert.deepEqual(bench.texts(), ['text 4', 'text 5', 'text 7', 'text 8', 'text 9']);
+});
+
+test('a page of the past settles what is ours in it, and brings its reactions', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(9, { messages: [message(9)], more: true });
+  const sent = group.send('hello');
+  const { client_id } = bench.last('chat.send');
+  bench.answer('chat.send', { type: 'ack', id: 'own', position: null, scope: 'node' });
+  await sent;
+  const older = group.loadOlder();
+  await turn();
+  const messages = [message(7), message(8, { id: 'own', client_id, user: ME, text: 'hello' })];
+  const chat = { reactions: { 'id-7': { counts: { a: 2 }, rev: 1, mine: ['a'] } } };
+  bench.answer('history', { type: 'history', messages, more: false, chat });
+  await older;
+  assert.deepEqual(bench.texts(), ['text 7', 'hello', 'text 9']);
+  assert.deepEqual(group.messages[0].reactions, { a: 2 });
+  assert.equal(bench.client.queue.length, 0);
 });
 
 test('an edit of a message from way back waits until the reader gets there', async (t) => {

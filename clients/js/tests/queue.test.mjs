@@ -17,6 +17,8 @@ function ack(bench, fields) {
 
 test('a message goes from queued to settled', async (t) => {
   const bench = new Bench(t);
+  const queues = [];
+  bench.client.on('queue', ({ queue }) => queues.push(queue.map(({ state }) => state)));
   const promise = bench.group.send('hello');
   const seen = [states(bench)];
   bench.client.connect();
@@ -32,6 +34,8 @@ test('a message goes from queued to settled', async (t) => {
   seen.push(states(bench));
   assert.deepEqual(seen.flat().map(([, state]) => state), ['queued', 'sending', 'sent', 'settled']);
   assert.equal(bench.client.queue.length, 0);
+  await turn();
+  assert.deepEqual(queues.at(-1), []);
 });
 
 test('what is not settled goes out again after a reconnect, in order, under its own client id and first position', async (t) => {

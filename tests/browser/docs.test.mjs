@@ -110,7 +110,7 @@ test('docs/embed.md names each part and each variable that the elements have, an
   const source = (await Promise.all((await readdir(folder)).map((name) => readFile(path.join(folder, name), 'utf8')))).join('\n');
   const sorted = (names) => [...new Set(names)].sort();
 
-  const made = [...source.matchAll(/\b(?:make\('\w+', |button\()'([\w -]+)'/g)].flatMap(([, names]) => names.split(' '));
+  const made = [...source.matchAll(/\b(?:make\('\w+', |button\(|signed\()'([\w -]+)'/g)].flatMap(([, names]) => names.split(' '));
   // Lines between messages are made in one place, with a name each.
   const lines = [...source.matchAll(/\bline\([^,]+, '(\w+)'/g)].map(([, name]) => name);
   const parts = text.split('| element | parts |')[1].split('\n\n')[0];

@@ -80,10 +80,7 @@ test('what somebody says in a row stands under one head, on both sides', async (
   await a.tool('four', 'Reply');
   await a.say('five');
   await b.sees('five');
-  const heads = async ({ page }) => {
-    const shown = await page.locator('.author').filter({ visible: true }).allTextContents();
-    return shown.map((name) => name.replace(' (you)', ''));
-  };
+  const heads = ({ page }) => page.locator('.author').filter({ visible: true }).allTextContents();
   for (const each of [a, b]) assert.deepEqual(await heads(each), ['Ana', 'Bo', 'Ana', 'Ana'], 'an answer has a head of its own');
   unharmed(a, b);
 });
@@ -207,6 +204,39 @@ test('what came to a group that is not looked at is counted, and marked when it 
   unharmed(a, b);
 });
 
+test('a page that nobody looks at has read nothing', async (t) => {
+  const { a, b } = await pair(t);
+  await b.say('seen');
+  await a.sees('seen');
+  const look = (hidden) => a.page.evaluate((hidden) => {
+    for (const [name, value] of [['hidden', hidden], ['visibilityState', hidden ? 'hidden' : 'visible']]) {
+      Object.defineProperty(document, name, { configurable: true, get: () => value });
+    }
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+  await look(true);
+  for (const text of ['new one', 'new two']) await b.say(text);
+  await a.page.waitForFunction(() => document.title.startsWith('(2) '));
+  await a.frame();
+  await look(false);
+  await a.page.waitForFunction(() => !document.title.startsWith('('));
+  unharmed(a, b);
+});
+
+test('what would be refused again is not offered to be tried again', async (t) => {
+  const one = await hub(t);
+  const chrome = await browser(t);
+  const a = await Visitor.open(chrome, one.url);
+  const tooLong = 'x'.repeat(100_000);
+  await a.page.evaluate((text) => document.getElementById('chat').group.send({ text: 'too much', data: text }).catch(() => {}), tooLong);
+  const failed = a.message('too much');
+  await failed.locator('.state', { hasText: 'Not sent: it is too long' }).waitFor();
+  assert.equal(await failed.getByRole('button', { name: 'Try again' }).count(), 0);
+  await failed.getByRole('button', { name: 'Give up' }).click();
+  await failed.waitFor({ state: 'detached' });
+  unharmed(a);
+});
+
 test('who is in the group is named, and followed as they come and go', async (t) => {
   const { a, b, chrome, two } = await pair(t);
   await a.page.locator('#occupancy', { hasText: '2 people here' }).click();
@@ -255,6 +285,7 @@ test('what somebody writes stays text, and a link gives nothing away', async (t)
     '&lt;b&gt; **bold** <b>bold</b>',
     'javascript:alert(1) data:text/html,x vbscript:x',
     'see https://example.org/a?b=c&d=e#f. And (http://example.org/wiki_(x)), or https://exa"onmouseover=alert(1)//',
+    'turned: https://example.org/\u202egpj.exe',
   ];
   for (const text of texts) await a.say(text);
   for (const visitor of [a, b]) {
@@ -265,7 +296,7 @@ test('what somebody writes stays text, and a link gives nothing away', async (t)
       all.map(({ href, rel, target }) => ({ href, rel, target })),
     );
     assert.deepEqual(links.map(({ href }) => href), [
-      'https://example.org/a?b=c&d=e#f', 'http://example.org/wiki_(x)', 'https://exa/',
+      'https://example.org/a?b=c&d=e#f', 'http://example.org/wiki_(x)', 'https://exa/', 'https://example.org/',
     ]);
     for (const { rel, target } of links) {
       assert.equal(target, '_blank');
@@ -288,6 +319,19 @@ test('a name is a name, whatever it is made of, and one that turns the writing i
   await a.say('and now?');
   await b.sees('and now?');
   assert.equal(await b.message('and now?').locator('.author').textContent(), 'אורי');
+  // A name that is written the other way leaves the time beside it as it is.
+  const order = await b.message('and now?').evaluate((one) => {
+    const [author, time] = ['.author', '.time'].map((part) => one.querySelector(part).getBoundingClientRect());
+    return author.right <= time.left && one.querySelector('.time').getClientRects().length;
+  });
+  assert.equal(order, 1, 'the time is one piece, after the name');
+
+  // What tells own messages apart is no part of the name, which anybody may take.
+  await a.takeName('Bo you');
+  await a.say('not Bo');
+  await b.sees('not Bo');
+  assert.equal(await b.message('not Bo').locator('.you').isVisible(), false);
+  await a.message('not Bo').locator('.you', { hasText: 'you' }).waitFor();
 
   // The hub takes no such name; whoever asks for one is a guest as if they had asked for none, and not shut out.
   await a.page.locator('#name').fill('\u202elive');
@@ -312,7 +356,7 @@ test('in French all is French, and stays so', async (t) => {
   await a.layer('Un seul serveur');
   await a.page.locator('.field').fill('bonjour');
   await a.page.getByRole('button', { name: 'Envoyer' }).click();
-  await a.message('bonjour').locator('.author', { hasText: '(vous)' }).waitFor();
+  await a.message('bonjour').locator('.you', { hasText: 'vous' }).waitFor();
   await a.page.locator('.day', { hasText: 'Aujourd’hui' }).waitFor();
   await a.page.locator('#occupancy', { hasText: '1 personne ici' }).waitFor();
   await a.tool('bonjour', 'Supprimer');

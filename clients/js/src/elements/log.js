@@ -182,7 +182,7 @@ export class Log {
         items.push(line('new', 'new', speech.words.fresh));
         before = undefined;
       }
-      const goes = before?.user?.id === entry.user?.id && entry.ts - (before?.ts ?? 0) < GOES_ON_MS && !entry.replyTo;
+      const goes = before?.user?.id === entry.user?.id && before?.user?.name === entry.user?.name && entry.ts - (before?.ts ?? 0) < GOES_ON_MS && !entry.replyTo;
       items.push({ type: 'message', key: entry.key, message: entry, goes: before !== undefined && goes });
       before = entry;
     }

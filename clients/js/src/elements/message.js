@@ -9,6 +9,8 @@ import { linked } from './text.js';
 // Repeating these would get the same answer for ever.
 const FINAL = ['conflict', 'undecided', 'too_large', 'forbidden', 'bad_request'];
 const QUOTE_CHARS = 120;
+// One to three, and nothing else: shown larger.
+const EMOJI = /^\s*(\p{Extended_Pictographic}[\u{1f3fb}-\u{1f3ff}\ufe0f]*(\u200d\p{Extended_Pictographic}[\u{1f3fb}-\u{1f3ff}\ufe0f]*)*){1,3}\s*$/u;
 
 /**
  * @typedef {object} Surface what a message needs of the chat around it
@@ -30,6 +32,7 @@ export class MessageView {
   message;
   #surface;
   #author = make('b', 'author');
+  #you;
   #time = make('time', 'time');
   #quote = button('quote', '', () => this.message?.replyTo && this.#surface.jump(this.message.replyTo));
   #text = make('div', 'text');
@@ -43,12 +46,13 @@ export class MessageView {
     this.#surface = surface;
     const { words } = surface.speech;
     this.root.tabIndex = -1;
-    this.#text.dir = 'auto';
+    this.#text.dir = this.#quote.dir = 'auto';
     this.#again.append(
       button('', words.retry, () => this.#tried((group, clientId) => group.retry(clientId))),
       button('', words.discard, () => this.#tried((group, clientId) => group.discard(clientId))),
     );
-    const head = make('div', 'head', this.#author, ' ', this.#time);
+    this.#you = make('span', 'you', words.you);
+    const head = make('div', 'head', this.#author, ' ', this.#you, ' ', this.#time);
     this.root.append(head, this.#quote, this.#text, this.#reactions, this.#state, this.#again);
   }
 
@@ -60,8 +64,8 @@ export class MessageView {
     const { user, mine, ts, state, code, deleted, version } = message;
     for (const [name, on] of Object.entries({ mine, goes, deleted })) this.root.classList.toggle(name, on);
     this.root.dataset.state = state;
-    const name = user?.name || '…';
-    write(this.#author, mine ? `${name} (${words.you})` : name);
+    write(this.#author, user?.name || '…');
+    hide(this.#you, !mine);
     const iso = new Date(ts).toISOString();
     if (this.#time.dateTime !== iso || this.#drawn.version !== version) {
       this.#time.dateTime = iso;
@@ -88,6 +92,7 @@ export class MessageView {
     } catch (error) {
       console.error(error); // The application's fault, and no reason to lose what was said.
     }
+    this.#text.classList.toggle('emoji', !own && EMOJI.test(message.text));
     this.#text.replaceChildren(...(own ? [own] : linked(message.text)));
   }
 

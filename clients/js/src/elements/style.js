@@ -47,7 +47,8 @@ export const CHAT_STYLE = `${TOKENS}
 .message.goes { padding-block-start: .15rem; }
 .message.goes .head { display: none; }
 .head { font-size: .85rem; color: var(--_soft); padding-inline: .2rem; }
-.author { color: var(--_ink); }
+.author { color: var(--_ink); unicode-bidi: isolate; }
+.you { border: 1px solid; border-radius: 999px; padding-inline: .4em; font-size: .9em; color: var(--_accent); }
 .mine .author { color: var(--_accent); }
 .text {
   inline-size: fit-content;
@@ -59,7 +60,8 @@ export const CHAT_STYLE = `${TOKENS}
 }
 .mine .text { background: var(--_mine); }
 .deleted .text { color: var(--_soft); font-style: italic; }
-.text a { color: var(--_accent); }
+.text a { color: var(--_accent); direction: ltr; unicode-bidi: isolate; }
+.text.emoji { padding-inline: .2rem; background: none; font-size: 2rem; line-height: 1.3; }
 button {
   font: inherit;
   color: inherit;
@@ -111,7 +113,9 @@ button {
   z-index: 1;
 }
 .kinds { display: flex; gap: .2rem; }
-.latest { align-self: center; margin: .3rem; }
+.latest { align-self: center; margin-block: -3rem .4rem; z-index: 1; box-shadow: 0 1px 6px rgb(0 0 0 / .3); }
+.tool { display: inline-grid; place-items: center; }
+.tool svg { inline-size: 1.15rem; block-size: 1.15rem; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }
 .typing { min-block-size: 1.3rem; padding-inline: 1rem; font-size: .8rem; color: var(--_soft); }
 .composer {
   display: grid;

@@ -1,6 +1,7 @@
 // A message's text as nodes: words stay words, and what is a web address becomes a link that gives nothing away.
 
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/gi;
+// What turns the direction of writing would show an address as another one.
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gi;
 // What ends a sentence ends no address; nor does a bracket that was opened before it.
 const AFTER = /[.,;:!?…]+$/;
 

@@ -2,9 +2,16 @@
 
 /** @import {Message} from '../timeline.js' */
 /** @import {Words} from './words.js' */
-import { button, hide, make, write } from './dom.js';
+import { button, hide, make, sign, signed } from './dom.js';
 
 const KINDS = ['👍', '❤️', '😂', '🎉', '😮', '😢'];
+// A face, an arrow back, a pencil, a bin.
+const SIGNS = {
+  react: 'M12 21a9 9 0 1 1 0-18 9 9 0 0 1 0 18zM8 14.5q4 4 8 0M9 9.5v.01M15 9.5v.01',
+  reply: 'M10 5l-6 6 6 6M4 11h10q6 0 6 8',
+  edit: 'M4 20h4L20 8l-4-4L4 16zM14 6l4 4',
+  remove: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M10.5 11v5M13.5 11v5',
+};
 
 /**
  * @typedef {object} Deeds
@@ -36,10 +43,10 @@ export class Tools {
       made.setAttribute('aria-label', `${words.react} ${kind}`);
       return made;
     }));
-    this.#edit = button('tool', words.edit, act('edit'));
-    this.#remove = button('tool', words.remove, () => this.remove());
-    const opener = button('tool', words.react, () => this.react());
-    this.root.append(this.#kinds, opener, button('tool', words.reply, act('reply')), this.#edit, this.#remove);
+    this.#edit = signed('tool', words.edit, SIGNS.edit, act('edit'));
+    this.#remove = signed('tool', words.remove, SIGNS.remove, () => this.remove());
+    const opener = signed('tool', words.react, SIGNS.react, () => this.react());
+    this.root.append(this.#kinds, opener, signed('tool', words.reply, SIGNS.reply, act('reply')), this.#edit, this.#remove);
     this.rest();
   }
 
@@ -86,7 +93,8 @@ export class Tools {
       this.rest();
     } else {
       this.#remove.dataset.sure = 'asked';
-      write(this.#remove, this.#words.removeSure);
+      this.#remove.setAttribute('aria-label', this.#words.removeSure);
+      this.#remove.replaceChildren(this.#words.removeSure);
       this.#remove.focus();
     }
   }
@@ -101,7 +109,8 @@ export class Tools {
   /** Nothing is offered and nothing asked any more. */
   rest() {
     hide(this.#kinds, true);
+    if (!this.#remove.dataset.sure) return;
     delete this.#remove.dataset.sure;
-    write(this.#remove, this.#words.remove);
+    sign(this.#remove, this.#words.remove, SIGNS.remove);
   }
 }

@@ -116,7 +116,7 @@ test('an own message is edited by the toolbar, by the key e and from the empty l
     await a.page.keyboard.press('Enter');
     await Promise.all([a.sees(to), b.sees(to)]);
     assert.equal(await b.message(from).count(), 0);
-    await b.message(to).locator('.time', { hasText: '(edited)' }).waitFor();
+    await b.message(to).locator('.edited').filter({ visible: true }).waitFor();
     assert.equal(await a.page.locator('.field').inputValue(), '');
   };
   await a.tool('first words', 'Edit');
@@ -391,6 +391,31 @@ test('days stand between the messages, by the calendar of who reads', async (t) 
   await a.sees('said today');
   const said = new Intl.DateTimeFormat('en-US', { weekday: 'long', day: 'numeric', month: 'long' });
   assert.deepEqual(await days(), [said.format(new Date())]);
+  unharmed(a);
+});
+
+test('an edit of today leaves what was said yesterday in its day', async (t) => {
+  const one = await hub(t);
+  const chrome = await browser(t);
+  const a = await Visitor.open(chrome, one.url);
+  // A hub whose clock goes two days further between the first three and the edit, as far as the page can tell.
+  await a.page.routeWebSocket(/\/ws$/, (socket) => {
+    const hub = socket.connectToServer();
+    hub.onMessage((text) => socket.send(text.replace(/"ts":(\d+)(?=[^{}]*(?:\{[^{}]*\}[^{}]*)*"version":1)/g, (_, ts) => `"ts":${Number(ts) - 2 * 86400000}`)));
+  });
+  await a.page.reload();
+  for (const text of ['one', 'two', 'three']) {
+    await a.say(text);
+    await a.sent(text);
+  }
+  await a.tool('two', 'Edit');
+  await a.page.locator('.field').fill('two, mended');
+  await a.page.keyboard.press('Enter');
+  await a.sees('two, mended');
+  await a.sent('two, mended');
+  assert.equal(await a.page.locator('.day').count(), 1);
+  assert.deepEqual(await a.texts(), ['one', 'two, mended', 'three']);
+  assert.match(await a.message('two, mended').locator('.text').getAttribute('title'), /^edited: /);
   unharmed(a);
 });
 

@@ -24,6 +24,8 @@ export class PalabreChat extends HubElement {
   #group = null;
   /** @type {((message: Message) => Node | null | undefined) | null} */
   #render = null;
+  /** @type {Log | null} */
+  #log = null;
 
   /**
    * The group that is shown. What is set is its name, as by the attribute: frameworks set what an element has a property for.
@@ -50,7 +52,7 @@ export class PalabreChat extends HubElement {
 
   set render(render) {
     this.#render = render;
-    this.renew();
+    this.#log?.renew();
   }
 
   /**
@@ -60,7 +62,12 @@ export class PalabreChat extends HubElement {
    */
   open(client, signal) {
     const name = this.getAttribute('group');
-    this.#group = name === null ? null : client.group(name);
+    try {
+      this.#group = name ? client.group(name) : null;
+    } catch (error) {
+      this.#group = null;
+      return this.#root().replaceChildren(refusal(`${this.speech.words.notJoined} ${name}`));
+    }
     if (!this.#group) return this.shadowRoot?.replaceChildren();
     this.#show(client, this.#group, signal);
     if (!this.isShared) return;
@@ -69,20 +76,26 @@ export class PalabreChat extends HubElement {
     signal.addEventListener('abort', () => queueMicrotask(hidden));
   }
 
+  #root() {
+    const root = this.shadowRoot ?? this.attachShadow({ mode: 'open', delegatesFocus: true });
+    root.adoptedStyleSheets = [style(CHAT_STYLE)];
+    return root;
+  }
+
   /** @param {Client} client @param {Group} group @param {AbortSignal} signal */
   #show(client, group, signal) {
     const { speech } = this;
     const { words } = speech;
-    const root = this.shadowRoot ?? this.attachShadow({ mode: 'open', delegatesFocus: true });
-    root.adoptedStyleSheets = [style(CHAT_STYLE)];
-
-    const notice = make('p', 'notice');
+    const root = this.#root();
+    const notice = refusal('');
     const typing = make('p', 'typing');
-    notice.setAttribute('role', 'alert');
+    const waits = (/** @type {string} */ type) =>
+      client.queue.filter(({ frame }) => frame.type === type && frame.group === group.name);
     const log = new Log({
       speech,
       group,
-      render: this.#render,
+      render: () => this.#render,
+      amending: (id) => [...waits('chat.edit'), ...waits('chat.delete')].findLast(({ frame }) => frame.id === id),
       jump: (id) => void log.jump(id),
       seen: () => {
         if (!document.hidden && group.joined) group.read();
@@ -98,46 +111,58 @@ export class PalabreChat extends HubElement {
         },
       },
     });
-    const composer = new Composer(words, `palabre:draft:${group.name}`, {
+    this.#log = log;
+    const composer = new Composer(words, group.name, {
       send: (text, replyTo) => {
         settle(group.send({ text, replyTo }));
         log.show();
         log.toEnd();
       },
-      edit: (id, text) => {
-        // An edit is the whole message anew: what it answers and what goes with it stay.
-        const { replyTo, data } = group.find(id) ?? {};
-        settle(group.edit(id, { text, replyTo, data }));
-      },
+      edit: ({ id, replyTo, data }, text) => settle(group.edit(id, { text, replyTo, data })),
       typed: () => group.type(),
       editLast: () => {
         const last = group.messages.findLast((entry) => entry.type === 'message' && entry.mine && entry.id && !entry.deleted);
         if (last?.type === 'message') composer.edit(last);
       },
-      leave: () => {},
     });
     const draw = onceAFrame(() => {
       if (signal.aborted) return;
-      const { refusal } = group;
-      write(notice, refusal ? `${words.notJoined} ${refusal.message}` : '');
-      hide(notice, !refusal);
+      const { refusal: why } = group;
+      const said = why && (words.failures[/** @type {'closed'} */ (why.code === 'forbidden' ? 'not_admitted' : why.code)] ?? why.message);
+      write(notice, said ? `${words.notJoined} ${said}` : '');
+      hide(notice, !why);
+      const names = group.typing.map(({ name }) => name);
+      const written = names.length > 0 ? words.typing(names, speech.list.format(names)) : '';
+      write(typing, client.status === 'connected' ? written : words.status[client.status]);
       if (client.limits.text_chars) composer.textMax = client.limits.text_chars;
+      composer.check((id) => group.find(id));
       log.show();
     });
     group.on('change', draw, { signal });
+    group.on('typing', draw, { signal });
     group.on('message', ({ message }) => message.mine || log.announce(message), { signal });
-    group.on('typing', ({ typing: users }) => {
-      const names = users.map(({ name }) => name);
-      write(typing, names.length > 0 ? words.typing(names, speech.list.format(names)) : '');
+    client.on('status', draw, { signal });
+    const failed = new Set(client.queue.filter(({ state }) => state === 'failed').map(({ frame }) => frame.client_id));
+    client.on('queue', ({ queue }) => {
+      draw();
+      for (const { frame, state } of queue) {
+        if (state !== 'failed') failed.delete(frame.client_id);
+        else if (frame.group === group.name && !failed.has(frame.client_id)) {
+          failed.add(frame.client_id);
+          log.alarm(frame.text ?? '');
+        }
+      }
     }, { signal });
-    document.addEventListener('visibilitychange', draw, { signal });
-    signal.addEventListener('abort', () => log.closed());
+    document.addEventListener('visibilitychange', () => {
+      // What came meanwhile to who stands at the end begins with a line.
+      if (!document.hidden && group.unread > 0 && log.atEnd) log.come();
+      else draw();
+    }, { signal });
 
     const writing = root.activeElement !== null;
-    root.replaceChildren(notice, log.root, log.latest, typing, composer.root, log.announced);
+    root.replaceChildren(notice, log.root, log.latest, typing, composer.root, log.announced, log.alarmed);
     // Whoever was in the group that stood here is in this one.
     if (writing) composer.focus();
-    hide(notice, true);
     this.#begin(group, log, signal);
     draw();
   }
@@ -146,15 +171,25 @@ export class PalabreChat extends HubElement {
   async #begin(group, log, signal) {
     const place = new Place(group.name);
     globalThis.addEventListener('pagehide', () => place.keep(log.place()), { signal });
+    signal.addEventListener('abort', () => {
+      if (log.root.isConnected) place.keep(log.place());
+      log.closed();
+    });
     try {
       await group.join();
     } catch {
       return; // Why not stands in the notice, or the element is gone.
     }
-    const left = place.take();
-    if (left) await log.restore(left);
-    else log.markNew();
+    await log.come(place.take());
   }
+}
+
+/** @param {string} text */
+function refusal(text) {
+  const notice = make('p', 'notice', text);
+  notice.setAttribute('role', 'alert');
+  hide(notice, text === '');
+  return notice;
 }
 
 // Where the reader was, over a reload.

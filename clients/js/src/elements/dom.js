@@ -20,7 +20,7 @@ export function make(tag, name = '', ...children) {
 /**
  * @param {string} name
  * @param {string} text
- * @param {() => void} press
+ * @param {(event: MouseEvent) => void} press
  */
 export function button(name, text, press) {
   const element = make('button', name, text);
@@ -34,7 +34,7 @@ export function button(name, text, press) {
  * @param {string} name
  * @param {string} words
  * @param {string} strokes of the sign, on a field of 24 by 24
- * @param {() => void} press
+ * @param {(event: MouseEvent) => void} press
  */
 export function signed(name, words, strokes, press) {
   const made = button(name, '', press);

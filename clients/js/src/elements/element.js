@@ -28,6 +28,7 @@ export class HubElement extends Base {
   }
 
   set client(client) {
+    if (client === this.#given) return;
     this.#given = client;
     this.renew();
   }
@@ -47,8 +48,13 @@ export class HubElement extends Base {
     this.renew();
   }
 
-  attributeChangedCallback() {
-    this.renew();
+  /**
+   * @param {string} _name
+   * @param {string | null} before
+   * @param {string | null} now
+   */
+  attributeChangedCallback(_name, before, now) {
+    if (before !== now) this.renew();
   }
 
   /** Begins anew, once for all that is changed in one go. @protected */

@@ -33,8 +33,9 @@ export const CHAT_STYLE = `${TOKENS}
 }
 .unseen { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); }
 .notice { padding: .4rem .8rem; border-inline-start: 4px solid var(--_bad); background: var(--_surface); }
+/* As high as it is given; an element without a height would else be as long as all that was ever said. */
 .log {
-  flex: 1;
+  flex: 1 1 30rem;
   min-block-size: 0;
   position: relative;
   overflow: hidden auto;
@@ -43,7 +44,7 @@ export const CHAT_STYLE = `${TOKENS}
   padding-inline: .8rem;
   outline-offset: -3px;
 }
-.message { position: relative; padding-block-start: .5rem; max-inline-size: 46rem; overflow-wrap: anywhere; outline-offset: -2px; }
+.message { position: relative; padding-block-start: .5rem; inline-size: fit-content; min-inline-size: min(100%, 24rem); max-inline-size: min(100%, 46rem); overflow-wrap: anywhere; outline-offset: -2px; }
 .message.goes { padding-block-start: .15rem; }
 .message.goes .head { display: none; }
 .head { font-size: .85rem; color: var(--_soft); padding-inline: .2rem; }
@@ -61,6 +62,8 @@ export const CHAT_STYLE = `${TOKENS}
 .mine .text { background: var(--_mine); }
 .deleted .text { color: var(--_soft); font-style: italic; }
 .text a { color: var(--_accent); direction: ltr; unicode-bidi: isolate; }
+.text.folded { max-block-size: 24rem; overflow: hidden; mask-image: linear-gradient(#000 80%, transparent); }
+.edited { font-size: .75rem; color: var(--_soft); padding-inline: .2rem; }
 .text.emoji { padding-inline: .2rem; background: none; font-size: 2rem; line-height: 1.3; }
 button {
   font: inherit;
@@ -89,18 +92,18 @@ button {
 .reactions { display: flex; flex-wrap: wrap; gap: .25rem; }
 .reactions:not(:empty) { padding-block: .25rem; }
 .reaction { border-radius: 999px; font-size: .85rem; padding: 0 .5rem; min-block-size: 28px; }
-.reaction[aria-pressed='true'] { border-color: var(--_accent); background: var(--_mine); }
-.state { font-size: .75rem; color: var(--_soft); padding-inline: .2rem; }
+.reaction[aria-pressed='true'] { border-color: var(--_accent); background: var(--_mine); font-weight: 600; }
+.state { font-size: .75rem; color: var(--_soft); padding-inline: .2rem; user-select: none; }
 [data-state='settled'] .state { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); }
 [data-state='queued'] .text, [data-state='sending'] .text { opacity: .75; }
 [data-state='failed'] .state { color: var(--_bad); font-weight: 600; }
 .again { display: flex; gap: .4rem; padding-block: .2rem; }
 .line { padding: .8rem 0 .2rem; text-align: center; font-size: .8rem; color: var(--_soft); }
 .new { color: var(--_bad); border-block-end: 1px solid; font-weight: 600; }
+/* Takes no place of its own, and stays on the screen beside a message that is longer than that. */
+.beside { position: sticky; inset-block-start: 1rem; block-size: 0; z-index: 1; display: flex; justify-content: flex-end; align-items: flex-start; }
 .tools {
-  position: absolute;
-  inset-block-start: -.6rem;
-  inset-inline-end: 0;
+  transform: translateY(-60%);
   display: flex;
   flex-wrap: wrap;
   justify-content: flex-end;
@@ -110,7 +113,6 @@ button {
   border-radius: 8px;
   background: var(--_surface);
   font-size: .85rem;
-  z-index: 1;
 }
 .kinds { display: flex; gap: .2rem; }
 .latest { align-self: center; margin-block: -3rem .4rem; z-index: 1; box-shadow: 0 1px 6px rgb(0 0 0 / .3); }
@@ -141,9 +143,17 @@ button {
   resize: none;
   field-sizing: content;
 }
+.field::placeholder { color: var(--_soft); opacity: 1; }
+.excess { grid-column: 1 / -1; font-size: .85rem; color: var(--_bad); }
 .send { min-block-size: 44px; border-color: var(--_accent); background: var(--_accent); color: var(--_on-accent); }
+.found .text { animation: found 2s; }
+@keyframes found { from, 60% { background: var(--_accent); color: var(--_on-accent); } }
 @media (pointer: coarse) {
-  button { min-block-size: 44px; min-inline-size: 44px; }
+  button, .reaction { min-block-size: 44px; min-inline-size: 44px; }
+  .tools { transform: translateY(-90%); }
+}
+@media (forced-colors: active) {
+  .reaction[aria-pressed='true'] { border: 3px solid Highlight; }
 }
 `;
 

@@ -16,9 +16,13 @@ export function linked(text) {
   for (const { 0: found, index } of text.matchAll(ADDRESS)) {
     const address = trimmed(found);
     if (!URL.canParse(address)) continue;
+    const { host, username } = new URL(address);
+    // What stands before an @ looks like the place that it leads to.
+    if (username !== '') continue;
     const link = document.createElement('a');
     link.href = address;
-    link.textContent = address;
+    // Letters of other alphabets look like those of a name that is known: then the name that is asked for stands beside.
+    link.textContent = address.toLowerCase().includes(host) ? address : `${address} (${host})`;
     link.target = '_blank';
     link.rel = 'noopener noreferrer nofollow ugc';
     nodes.push(text.slice(from, index), link);

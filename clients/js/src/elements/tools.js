@@ -22,12 +22,14 @@ const SIGNS = {
  */
 
 export class Tools {
-  root = make('div', 'tools');
+  root = make('div');
+  #bar = make('div', 'tools');
   /** @type {Message | undefined} */
   #message;
   #words;
   #deeds;
   #kinds;
+  #opener;
   #edit;
   #remove;
 
@@ -35,8 +37,10 @@ export class Tools {
   constructor(words, deeds) {
     this.#words = words;
     this.#deeds = deeds;
-    this.root.setAttribute('role', 'group');
-    this.root.setAttribute('aria-label', words.actions);
+    this.root.className = 'beside';
+    this.root.append(this.#bar);
+    this.#bar.setAttribute('role', 'group');
+    this.#bar.setAttribute('aria-label', words.actions);
     const act = (/** @type {keyof Omit<Deeds, 'react'>} */ deed) => () => this.#message && deeds[deed](this.#message);
     this.#kinds = make('div', 'kinds', ...KINDS.map((kind) => {
       const made = button('kind', kind, () => this.#react(kind));
@@ -44,9 +48,9 @@ export class Tools {
       return made;
     }));
     this.#edit = signed('tool', words.edit, SIGNS.edit, act('edit'));
-    this.#remove = signed('tool', words.remove, SIGNS.remove, () => this.remove());
-    const opener = signed('tool', words.react, SIGNS.react, () => this.react());
-    this.root.append(this.#kinds, opener, signed('tool', words.reply, SIGNS.reply, act('reply')), this.#edit, this.#remove);
+    this.#remove = signed('tool', words.remove, SIGNS.remove, (event) => event.detail > 1 || this.remove()); // A double click asks once.
+    this.#opener = signed('tool', words.react, SIGNS.react, () => this.react());
+    this.#bar.append(this.#kinds, this.#opener, signed('tool', words.reply, SIGNS.reply, act('reply')), this.#edit, this.#remove);
     this.rest();
   }
 
@@ -64,7 +68,7 @@ export class Tools {
     this.#message = message;
     hide(this.#edit, !message.mine);
     hide(this.#remove, !message.mine);
-    if (this.root.parentNode !== element) element.append(this.root);
+    if (this.root.parentNode !== element) element.prepend(this.root);
   }
 
   /** @param {HTMLElement} element a message that nothing can be done with any more */
@@ -81,8 +85,14 @@ export class Tools {
 
   /** Offers the reactions. */
   react() {
-    hide(this.#kinds, !this.#kinds.hidden);
+    this.#offer(this.#kinds.hidden === true);
     if (!this.#kinds.hidden) /** @type {HTMLElement} */ (this.#kinds.firstChild).focus();
+  }
+
+  /** @param {boolean} offered */
+  #offer(offered) {
+    hide(this.#kinds, !offered);
+    this.#opener.setAttribute('aria-expanded', String(offered));
   }
 
   /** Asks once whether it is meant, then does it. */
@@ -108,7 +118,7 @@ export class Tools {
 
   /** Nothing is offered and nothing asked any more. */
   rest() {
-    hide(this.#kinds, true);
+    this.#offer(false);
     if (!this.#remove.dataset.sure) return;
     delete this.#remove.dataset.sure;
     sign(this.#remove, this.#words.remove, SIGNS.remove);

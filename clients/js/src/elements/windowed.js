@@ -68,6 +68,13 @@ export class Windowed {
     return this.#drawn.get(key);
   }
 
+  /** @param {Item['key']} key @returns {boolean} whether something of it is on the screen */
+  isOnScreen(key) {
+    const { clientHeight, scrollTop } = this.#scroller;
+    const element = this.#drawn.get(key);
+    return !!element && element.offsetTop < scrollTop + clientHeight && element.offsetTop + element.offsetHeight > scrollTop;
+  }
+
   /** @param {Item[]} items in their order, each with a key of its own */
   show(items) {
     const anchor = this.#anchor();

@@ -8,6 +8,8 @@
 const english = (plural) => ({
   messages: (/** @type {string} */ group) => `Messages in ${group}`,
   message: 'Message',
+  messageIn: (/** @type {string} */ group) => `Message in ${group}`,
+  tooLong: (/** @type {number} */ over) => plural(over, { one: `${over} character too many`, other: `${over} characters too many` }),
   send: 'Send',
   save: 'Save',
   cancel: 'Cancel',
@@ -26,6 +28,7 @@ const english = (plural) => ({
   edit: 'Edit',
   remove: 'Delete',
   removeSure: 'Delete it for all?',
+  showAll: 'Show all',
   retry: 'Try again',
   discard: 'Give up',
   actions: 'What to do with this message',
@@ -39,14 +42,22 @@ const english = (plural) => ({
   arrived: (/** @type {number} */ count) => plural(count, { one: `${count} new message`, other: `${count} new messages` }),
   states: { queued: 'Waiting to be sent', sending: 'Sending…', sent: 'Sent, so far on this server only', settled: 'Sent' },
   notSent: 'Not sent:',
+  notEdited: 'Not edited:',
+  notDeleted: 'Not deleted:',
+  deleting: 'Deleting…',
   failures: {
     closed: 'the connection has ended',
     conflict: 'it was sent before with another text',
     expired: 'it waited too long',
     forbidden: 'you may not write here',
+    internal: 'the server has made a mistake',
     new_identity: 'the server knows you as somebody else now',
+    not_admitted: 'you may not enter it',
+    not_found: 'it is not there any more',
     queue_full: 'too much waits already',
     too_large: 'it is too long',
+    too_many_groups: 'you are in too many groups',
+    unavailable: 'the server cannot be asked just now',
     undecided: 'whether it arrived cannot be known any more',
   },
   notJoined: 'This group cannot be joined:',
@@ -73,6 +84,8 @@ const english = (plural) => ({
 const french = (plural) => ({
   messages: (group) => `Messages de ${group}`,
   message: 'Message',
+  messageIn: (group) => `Message dans ${group}`,
+  tooLong: (over) => plural(over, { one: `${over} caractère de trop`, other: `${over} caractères de trop` }),
   send: 'Envoyer',
   save: 'Enregistrer',
   cancel: 'Annuler',
@@ -91,6 +104,7 @@ const french = (plural) => ({
   edit: 'Modifier',
   remove: 'Supprimer',
   removeSure: 'Supprimer pour tous ?',
+  showAll: 'Tout afficher',
   retry: 'Réessayer',
   discard: 'Abandonner',
   actions: 'Que faire de ce message',
@@ -110,14 +124,22 @@ const french = (plural) => ({
     settled: 'Envoyé',
   },
   notSent: 'Non envoyé :',
+  notEdited: 'Non modifié :',
+  notDeleted: 'Non supprimé :',
+  deleting: 'Suppression…',
   failures: {
     closed: 'la connexion est terminée',
     conflict: 'il a déjà été envoyé avec un autre texte',
     expired: 'il a attendu trop longtemps',
     forbidden: 'vous ne pouvez pas écrire ici',
+    internal: 'le serveur s’est trompé',
     new_identity: 'le serveur vous connaît maintenant sous une autre identité',
+    not_admitted: 'vous ne pouvez pas y entrer',
+    not_found: 'il n’existe plus',
     queue_full: 'trop de messages attendent déjà',
     too_large: 'il est trop long',
+    too_many_groups: 'vous êtes dans trop de groupes',
+    unavailable: 'le serveur ne peut pas répondre pour l’instant',
     undecided: 'on ne peut plus savoir s’il est arrivé',
   },
   notJoined: 'Impossible de rejoindre ce groupe :',
@@ -149,7 +171,9 @@ const LANGUAGES = { en: english, fr: french };
 export function speak(wanted) {
   const language = wanted.toLowerCase().split('-')[0] === 'fr' ? 'fr' : 'en';
   // A tag that is none makes every Intl constructor throw.
-  const [locale = language] = Intl.DateTimeFormat.supportedLocalesOf(/^[A-Za-z]{2,3}(-\w{2,8})*$/.test(wanted) ? wanted : language);
+  // A page says which language; which country's times and dates, its reader does.
+  const nearest = navigator.languages?.find((one) => one.startsWith(`${wanted}-`)) ?? wanted;
+  const [locale = language] = Intl.DateTimeFormat.supportedLocalesOf(/^[A-Za-z]{2,3}(-\w{2,8})*$/.test(nearest) ? nearest : language);
   const tag = locale.startsWith(language) ? locale : language;
   const rules = new Intl.PluralRules(tag);
   /** @type {Plural} */

@@ -181,7 +181,7 @@ export function speak(wanted) {
   return {
     words: LANGUAGES[language](plural),
     language: tag,
-    time: new Intl.DateTimeFormat(tag, { hour: 'numeric', minute: '2-digit' }),
+    time: new Intl.DateTimeFormat(tag, { timeStyle: 'short' }),
     day: new Intl.DateTimeFormat(tag, { weekday: 'long', day: 'numeric', month: 'long' }),
     exact: new Intl.DateTimeFormat(tag, { dateStyle: 'full', timeStyle: 'medium' }),
     list: new Intl.ListFormat(tag, { type: 'conjunction' }),

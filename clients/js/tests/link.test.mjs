@@ -91,18 +91,40 @@ test('a doubt is settled by a ping, within 5 s', async (t) => {
 
 test('a draining node is left for about as long as it asks, counted from the notice', async (t) => {
   paused(t);
+  const random = mock.method(Math, 'random', () => 0);
+  t.after(() => random.mock.restore());
   const bench = new Bench(t);
   await bench.enter(5);
-  bench.say({ type: 'drain', reconnect_ms: 4_000 });
-  bench.lose(4000);
-  const { wait_ms } = bench.heard('status').at(-1);
-  assert.ok(wait_ms >= 2_000 && wait_ms <= 6_000, `${wait_ms}`);
-  mock.timers.tick(wait_ms);
-  await bench.welcome();
-  bench.say({ type: 'drain', reconnect_ms: 4_000 });
-  mock.timers.tick(4_000);
-  bench.lose(4000);
-  assert.equal(bench.heard('status').at(-1).wait_ms, 0, 'the node kept the socket for all of that time');
+  const waits = [];
+  for (const [part, kept_ms] of [[0, 0], [0.5, 0], [1, 1_000], [0, 4_000]]) {
+    random.mock.mockImplementation(() => part);
+    bench.say({ type: 'drain', reconnect_ms: 4_000 });
+    mock.timers.tick(kept_ms);
+    bench.lose(4000);
+    waits.push(bench.heard('status').at(-1).wait_ms);
+    mock.timers.tick(waits.at(-1));
+    await bench.welcome();
+  }
+  assert.deepEqual(waits, [2_000, 4_000, 4_500, 0], 'the last node kept the socket for all of that time');
+  bench.lose(1006);
+  assert.equal(bench.heard('status').at(-1).wait_ms, 0, 'what one node asked for is nothing to the next');
+});
+
+test('nodes that drain one after the other, at once, are not asked as fast as they answer', async (t) => {
+  paused(t);
+  const random = mock.method(Math, 'random', () => 1);
+  t.after(() => random.mock.restore());
+  const bench = new Bench(t);
+  bench.client.connect();
+  const waits = [];
+  for (let node = 0; node < 8; node++) {
+    await bench.welcome();
+    bench.say({ type: 'drain', reconnect_ms: 0 });
+    bench.lose(4000);
+    waits.push(bench.heard('status').at(-1).wait_ms);
+    mock.timers.tick(waits.at(-1));
+  }
+  assert.deepEqual(waits, [300, 600, 1_200, 2_400, 4_800, 9_600, 19_200, 20_000]);
 });
 
 test('the close code says whether to come back', async (t) => {
@@ -124,12 +146,10 @@ test('the close code says whether to come back', async (t) => {
   }
 });
 
-test('the pause before a try grows from 0.3 s to 20 s, with full jitter', () => {
-  assert.equal(pause(0, 0), 300);
-  assert.equal(pause(0, 1), 600);
-  assert.equal(pause(3, 1), 4_800);
-  assert.equal(pause(50, 0), 300);
-  assert.equal(pause(5_000, 1), 20_000);
+test('the pause before a try is a random part of a delay that doubles from 0.3 s to 20 s', () => {
+  for (const [attempt, most_ms] of [[0, 300], [1, 600], [2, 1_200], [6, 19_200], [7, 20_000], [50, 20_000], [5_000, 20_000]]) {
+    for (const random of [0, 0.25, 1]) assert.equal(pause(attempt, random), random * most_ms);
+  }
 });
 
 test('the pause begins small again after a link that held', async (t) => {
@@ -146,7 +166,7 @@ test('the pause begins small again after a link that held', async (t) => {
     mock.timers.tick(waits.at(-1));
     await bench.welcome();
   }
-  assert.deepEqual(waits, [600, 1_200, 2_400, 600]);
+  assert.deepEqual(waits, [300, 600, 1_200, 300]);
 });
 
 test('what a socket that was given up still says is nobody\'s', async (t) => {
@@ -350,4 +370,22 @@ test('a name that the hub does not take is given up, and nothing else is', async
   assert.equal('name' in bench.socket.sent[0], false);
   assert.equal(bench.client.status, 'connected');
   assert.deepEqual(bench.last('join').groups, [{ group: 'lobby' }]);
+});
+
+test('a hello that is refused for another reason keeps the name, and is tried again only if it may work', async (t) => {
+  for (const [code, status, shown] of [['rate_limited', 'reconnecting', 1013], ['overloaded', 'reconnecting', 1013], ['bad_request', 'offline', 4501], ['forbidden', 'offline', 4501]]) {
+    const bench = new Bench(t, { name: 'Ana', storage: new Shelf() });
+    const frames = [];
+    bench.client.on('frame', ({ frame }) => frames.push(frame.code));
+    bench.group.join().catch(() => {});
+    bench.client.connect();
+    bench.socket.readyState = 1;
+    bench.socket.onopen();
+    bench.say({ type: 'error', ref: 'hello', code, message: '`token` is no string' });
+    assert.deepEqual(frames, [code], 'it is told of');
+    assert.equal(bench.client.name, 'Ana', code);
+    const { type: _, wait_ms: __, ...event } = bench.heard('status').at(-1);
+    assert.deepEqual(event, { status, reason: 'closed', code: shown });
+    assert.equal(bench.socket.readyState, 3);
+  }
 });

@@ -389,3 +389,158 @@ test('a hello that is refused for another reason keeps the name, and is tried ag
     assert.equal(bench.socket.readyState, 3);
   }
 });
+
+test('a join that was refused for want of a hello is asked for again', async (t) => {
+  const bench = new Bench(t);
+  const joined = bench.group.join();
+  bench.client.connect();
+  bench.socket.readyState = 1;
+  bench.socket.onopen();
+  bench.answer('join', { type: 'error', group: 'lobby', code: 'hello_required', message: 'hello first' });
+  assert.equal(bench.group.refusal, null);
+  bench.lose(1006);
+  await bench.back();
+  await bench.joined({ position: at(5), snapshot: { messages: [], more: false } });
+  await joined;
+});
+
+test('a token that is being fetched is not fetched twice', async (t) => {
+  let asked = 0;
+  const bench = new Bench(t, { getToken: () => (++asked === 1 ? 'first' : new Promise(() => {})) });
+  bench.client.connect();
+  await turn();
+  await bench.welcome();
+  bench.lose(1006);
+  for (let times = 0; times < 3; times++) bench.client.hurry();
+  await turn();
+  assert.equal(asked, 2);
+});
+
+test('a listener may close the client, or rename it, at any event', async (t) => {
+  for (const type of ['user', 'layer', 'frame', 'status']) {
+    const bench = new Bench(t);
+    bench.group.join().catch(() => {});
+    bench.client.on(type, ({ status }) => status !== 'connected' && status !== 'offline' && bench.client.close());
+    bench.client.connect();
+    if (bench.client.status !== 'offline') await bench.welcome();
+    assert.equal(bench.client.status, 'offline', type);
+    for (const { readyState } of bench.sockets) assert.equal(readyState, 3);
+  }
+  for (const type of ['user', 'layer', 'frame']) {
+    const bench = new Bench(t);
+    const off = bench.client.on(type, () => {
+      off();
+      bench.client.rename('Ada');
+    });
+    bench.client.connect();
+    await bench.welcome();
+    assert.equal(bench.client.status, 'reconnecting', type);
+    await bench.welcome();
+    assert.deepEqual([bench.client.status, bench.last('hello').name, bench.sockets.length], ['connected', 'Ada', 2]);
+  }
+});
+
+test('a listener that closes the client at a frame keeps the group from what the frame says', async (t) => {
+  for (const whose of ['client', 'group']) {
+    const bench = new Bench(t);
+    bench[whose].on('frame', ({ frame }) => frame.type === 'joined' && bench.client.close());
+    await bench.enter(5);
+    assert.deepEqual([bench.client.status, bench.group.joined], ['offline', false]);
+  }
+});
+
+test('a client that came back asks once for members and reactions, after the last of what was missed', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  group.on('change', () => {});
+  const watched = group.watchMembers();
+  await turn();
+  bench.answer('presence', { type: 'presence', occupancy: 1, members: [ME] });
+  await watched;
+  bench.lose(1006);
+  await bench.back();
+  for (let offset = 6; offset < 16; offset++) await bench.joined({ position: at(16), recovered: true, messages: [message(offset)], more: true });
+  await bench.joined({ position: at(16), recovered: true, messages: [message(16)], more: false });
+  mock.timers.tick(2_000);
+  await turn();
+  assert.deepEqual([bench.all('history').length, bench.all('presence').length], [1, 1]);
+});
+
+test('a live resync asks for the reactions again, and leaves what it does not speak of', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const reactions = { 'id-5': { counts: { a: 2 }, rev: 7, mine: ['a'] } };
+  const group = await bench.enter(5, { messages: [message(5)], chat: { unread: 3, reactions } });
+  group.on('change', () => {});
+  bench.say({ type: 'resync', group: 'lobby', reason: 'trimmed', position: at(9), snapshot: { messages: [message(5), message(9)], more: false } });
+  assert.equal(group.unread, 3);
+  mock.timers.tick(2_000);
+  await turn();
+  bench.answer('history', { type: 'history', messages: [message(5), message(9)], more: false, chat: { reactions } });
+  await turn();
+  assert.deepEqual([group.find('id-5').reactions, group.find('id-5').reacted], [{ a: 2 }, ['a']]);
+});
+
+test('who writes is no longer shown, and told of, when the link is lost', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.say({ type: 'chat.typing', group: 'lobby', position: null, user: { id: 'g-bo', name: 'Bo' } });
+  bench.lose(1006);
+  assert.deepEqual(bench.heard('typing').map(({ typing }) => typing.length), [1, 0]);
+});
+
+test('what was read is told once a connection, also by who one is now, and not in a group that was left', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  const read = async () => {
+    group.read();
+    mock.timers.tick(2_000);
+    await turn();
+    return bench.all('chat.read').map(({ position }) => position.offset);
+  };
+  assert.deepEqual(await read(), [5]);
+  bench.answer('chat.read', { type: 'ack', read: at(5) });
+  assert.deepEqual(await read(), [5]);
+  bench.lose(1006);
+  await bench.back({ id: 'g-other', name: 'Ana' });
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  assert.deepEqual(await read(), [5]);
+  bench.answer('chat.read', { type: 'ack', read: at(5) });
+
+  bench.say(message(6));
+  group.read();
+  bench.lose(1006);
+  await bench.back({ id: 'g-other', name: 'Ana' });
+  await bench.joined({ position: at(6), recovered: true, messages: [], more: false });
+  mock.timers.tick(2_000);
+  await turn();
+  assert.deepEqual(bench.all('chat.read').map(({ position }) => position.offset), [6], 'a lost connection forgets nothing');
+  bench.answer('chat.read', { type: 'ack', read: at(6) });
+
+  bench.say(message(7));
+  group.read();
+  group.leave();
+  group.join().catch(() => {});
+  await turn();
+  await bench.joined({ position: at(7), snapshot: { messages: [], more: false } });
+  mock.timers.tick(2_000);
+  await turn();
+  assert.equal(bench.all('chat.read').length, 1);
+  assert.deepEqual(await read(), [6, 7], 'who is back tells of it as before');
+});
+
+test('a client that was closed and connects again reads, and asks, as before', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  bench.client.close();
+  bench.client.connect();
+  await bench.welcome();
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  group.read();
+  mock.timers.tick(2_000);
+  await turn();
+  assert.equal(bench.all('chat.read').length, 1);
+});

@@ -366,7 +366,8 @@ test('the arrows begin at what is on the screen', async (t) => {
   await a.page.locator('.latest').waitFor();
   await a.frame();
   await a.page.keyboard.press('ArrowDown');
-  const focused = await a.page.locator('.message:focus .text').textContent();
-  assert.ok(await a.isOnScreen('line 1'), focused);
+  // How far up `Home` leads depends on how much of the past is there by then; where it led is where one goes on.
+  const focused = (await a.page.locator('.message:focus .text').textContent()) ?? '';
+  assert.ok(Number(focused.split(' ')[1]) < 40 && (await a.isOnScreen(focused)), focused);
   assert.deepEqual(a.faults, []);
 });

@@ -114,7 +114,8 @@ at('leave').addEventListener('click', () => {
   keep.groups([...groups.keys()]);
   const [next] = groups.keys();
   if (next) {
-    location.hash = next;
+    // The way back leads to no group that was left.
+    location.replace(`#${next}`);
   } else {
     current = null;
     at('chat').removeAttribute('group');
@@ -127,6 +128,15 @@ at('leave').addEventListener('click', () => {
 });
 at('people').addEventListener('toggle', () => {
   if (at('people').open) groups.get(current)?.watchMembers().then(redraw, () => {});
+});
+// As a menu does: Escape closes it, and so does a look elsewhere.
+at('people').addEventListener('keydown', ({ key }) => {
+  if (key !== 'Escape') return;
+  at('people').open = false;
+  at('occupancy').focus();
+});
+addEventListener('pointerdown', ({ target }) => {
+  if (!at('people').contains(target)) at('people').open = false;
 });
 at('language').addEventListener('change', () => {
   keep.language(at('language').value);

@@ -24,6 +24,9 @@ export function showGroups(list, groups, current, words) {
     return item;
   });
   list.replaceChildren(...items);
+  // Among many, the one that has just been opened is brought into sight; whoever looks at others is left there.
+  if (list.dataset.open !== String(current)) list.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
+  list.dataset.open = String(current);
   // The list is made anew each time; whoever stood in it by keyboard stays there.
   for (const link of list.querySelectorAll('a')) if (link.hash === focused) link.focus({ preventScroll: true });
 }

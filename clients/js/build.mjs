@@ -13,8 +13,8 @@ const CORE_GZIPPED_MAX = 8_000;
 // Names that one module of the core has for another, none of which an application or an element sees: shortened,
 // they are a fortieth of the weight. The tests run on what comes out as well.
 const INTERNAL = [
-  'Socket', 'acked', 'answered', 'catching', 'changed', 'check', 'claim', 'closed', 'count', 'done', 'drop', 'echo', 'emit', 'fail',
-  'fits', 'forget', 'fresh', 'heard', 'holed', 'keep', 'list', 'live', 'mark', 'marked', 'me', 'met', 'move', 'moved',
+  'Socket', 'acked', 'answered', 'asked', 'catching', 'changed', 'check', 'claim', 'closed', 'count', 'done', 'drop', 'echo', 'emit', 'fail',
+  'frame_max', 'entered', 'fresh', 'give', 'gone', 'heard', 'jumps', 'keep', 'list', 'live', 'mark', 'me', 'met', 'move', 'moved',
   'note', 'older', 'open', 'open_max', 'opened', 'own', 'page', 'passed', 'placed', 'prepare', 'pump', 'rank', 'ready',
   'refused', 'reject', 'repair', 'requested', 'requests', 'reset', 'resolve', 'restart', 'restore', 'revive', 'say',
   'settled', 'shown', 'slots', 'take', 'timeline', 'timer', 'told', 'unwant', 'unwrite', 'wake', 'want', 'welcomed',

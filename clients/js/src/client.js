@@ -22,7 +22,7 @@ const QUEUE_AGE_MS = 3_600_000; // what waited longer is better asked for again 
 const GROUP = /^[A-Za-z0-9._-]{1,99}$/;
 const QUEUE_KEY = 'queue';
 // What says that the network, or this page, is back from somewhere.
-const DOUBTS = ['online', 'offline', 'pageshow', 'visibilitychange'];
+const DOUBTS = ['online', 'pageshow', 'visibilitychange'];
 
 /**
  * What {@link createClient} takes.
@@ -34,8 +34,9 @@ const DOUBTS = ['online', 'offline', 'pageshow', 'visibilitychange'];
  * @property {Store | null} [storage] keeps who a guest is; `localStorage` where there is one, null: nothing
  * @property {Store | null} [queueStorage] keeps messages that wait over a reload; none unless it is given.
  *   `sessionStorage` is right for pages: each tab has its own
- * @property {number} [queueMax] requests that may wait or be open, 500 unless it is given; one more fails with `queue_full`
- * @property {number} [queueAge_ms] what waited longer fails with `expired`; an hour unless it is given
+ * @property {number} [queueMax] requests that may wait or be open, 500 unless it is given; one more fails with `queue_full`.
+ *   So many that failed are kept beside them, the latest
+ * @property {number} [queueAge_ms] what waited longer when its turn comes fails with `expired`; an hour unless it is given
  */
 
 /**
@@ -45,7 +46,7 @@ const DOUBTS = ['online', 'offline', 'pageshow', 'visibilitychange'];
  * @property {Layer} layer what joins the nodes changed, and how far messages get; also at each welcome
  * @property {{user: User}} user who the hub takes us for
  * @property {{queue: Queued[]}} queue own messages that wait, go out or have failed changed
- * @property {{frame: any}} frame every frame of the hub, as it came
+ * @property {{frame: any}} frame every frame of the hub, as it came; `welcome` has a guest's `token`, which is a secret
  */
 
 /**
@@ -74,8 +75,6 @@ export class Client extends Emitter {
   #wanted = new Set();
   /** @type {Set<Group>} those to be named in the next join */
   #joining = new Set();
-  /** @type {Map<any, string[]>} the join's `ref` → its groups, while none has an answer */
-  #joins = new Map();
   #refs = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #again;
@@ -88,12 +87,12 @@ export class Client extends Emitter {
   /** @param {Options} options @internal */
   constructor(options) {
     super();
-    const { WebSocket: Socket = globalThis.WebSocket, storage, queueStorage, name } = options;
+    const { WebSocket: Socket = globalThis.WebSocket, getToken, storage, queueStorage, name } = options;
     if (!Socket) throw new TypeError('no WebSocket');
     const url = address(options.url);
     const keep = new Keep(`palabre:${url}:`, () => (storage === undefined ? globalThis.localStorage : storage));
     this.#queueKeep = new Keep(`palabre:${url}:`, () => queueStorage);
-    this.#link = new Link({ url, Socket, keep, getToken: options.getToken }, this);
+    this.#link = new Link({ url, Socket, keep, getToken }, this);
     if (name !== undefined) this.#link.name = name;
     this.requests = new Requests(this, options.queueMax ?? QUEUE_MAX, options.queueAge_ms ?? QUEUE_AGE_MS);
     this.#restore();
@@ -172,13 +171,14 @@ export class Client extends Emitter {
 
   /** @param {Iterable<Group>} groups */
   #join(groups) {
-    const names = Array.from(groups, ({ name, position }) => ({ group: name, ...(position && { since: position }) }));
+    const all = [...groups];
     this.#joining.clear();
-    for (let from = 0; from < names.length; from += JOINS_MAX) {
-      const some = names.slice(from, from + JOINS_MAX);
+    for (let from = 0; from < all.length; from += JOINS_MAX) {
+      const some = all.slice(from, from + JOINS_MAX);
       const ref = `j${++this.#refs}`;
-      if (!this.say({ type: 'join', ref, groups: some })) return; // `opened` asks for all.
-      this.#joins.set(ref, some.map(({ group }) => group));
+      const named = some.map(({ name, position }) => ({ group: name, since: position ?? undefined }));
+      if (!this.say({ type: 'join', ref, groups: named })) return; // `opened` asks for all.
+      for (const group of some) group.asked = ref;
     }
   }
 
@@ -203,18 +203,19 @@ export class Client extends Emitter {
 
   /** @param {any} frame @internal */
   take(frame) {
+    /** @type {any} nobody, for a group that is not wanted */
+    const group = this.#groups.get(frame.group);
     this.emit('frame', { frame });
+    if (this.#wanted.has(group)) group.emit('frame', { frame });
     if (frame.type === 'welcome') return this.#welcome(frame);
+    // What comes before the welcome is about the hello alone; and a listener may have ended this connection.
+    if (this.status !== 'connected') return;
     if (frame.type === 'layer') return this.#layer(frame);
     if (frame.type === 'error') return this.#error(frame);
-    const group = this.#groups.get(frame.group);
-    if (group && this.#wanted.has(group)) group.take(frame);
-    const asked = this.requests.answered(frame)?.frame;
-    if (asked?.type === 'chat.send') group?.acked(asked.client_id, frame);
-    if (frame.type === 'joined') {
-      this.#joins.delete(frame.ref);
-      this.requests.pump();
-    }
+    if (this.#wanted.has(group)) group.take(frame);
+    const asked = this.requests.answered(frame);
+    if (asked) group?.acked(asked.frame.client_id, frame);
+    if (frame.type === 'joined') this.requests.pump();
   }
 
   /** @param {any} frame */
@@ -224,11 +225,11 @@ export class Client extends Emitter {
     this.user = who;
     this.limits = limits ?? {};
     this.features = list(features);
-    if (limits?.open_requests >= 1) this.requests.open_max = Math.max(1, limits.open_requests);
+    if (limits?.open_requests >= 1) this.requests.open_max = limits.open_requests;
+    this.requests.frame_max = limits?.frame_bytes || Infinity;
     // A message's id is made of its user too: what one identity sent would be a second message under another.
     for (const request of this.requests.written) {
-      if (request.user === undefined || request.user === who.id || request.state === 'failed') continue;
-      this.requests.fail(request, new PalabreError('new_identity'));
+      if ((request.user ?? who.id) !== who.id && request.state !== 'failed') this.requests.fail(request, new PalabreError('new_identity'));
     }
     for (const group of this.#groups.values()) group.welcomed(who);
     this.emit('user', { user: who });
@@ -246,42 +247,36 @@ export class Client extends Emitter {
 
   /** @param {any} error */
   #error(error) {
-    const names = this.#joins.get(error.ref) ?? [];
-    this.#joins.delete(error.ref);
-    if (!/^j/.test(error.ref)) return void this.requests.refused(error);
     const refusal = new PalabreError(error.code, error.message);
-    const forNow = isForNow(refusal.code);
-    for (const name of error.group ? [error.group] : names) {
-      const group = this.#groups.get(name);
-      if (!group) continue;
-      if (!forNow) {
+    const forNow = isForNow(error.code);
+    for (const group of this.#wanted) {
+      // Without a group it is about all that the join named.
+      if (error.ref !== group.asked || (error.group ?? group.name) !== group.name) continue;
+      if (forNow) {
+        clearTimeout(this.#again);
+        this.#again = setTimeout(() => this.#joinRefused(), again_ms(error));
+      } else {
         this.#wanted.delete(group);
-        for (const request of this.requests) if (request.frame.group === name) this.requests.fail(request, refusal);
       }
       group.refused(refusal, !forNow);
     }
-    if (!forNow) return;
-    clearTimeout(this.#again);
-    this.#again = setTimeout(() => this.#joinRefused(), again_ms(error));
+    this.requests.refused(error);
   }
 
   /** @param {StatusEvent} event @internal */
   moved(event) {
     if (event.status !== 'connected') {
       clearTimeout(this.#again);
-      this.#joins.clear();
-      for (const group of this.#wanted) group.lost();
-      this.requests.lost();
+      for (const group of this.#wanted) group.gone();
+      this.requests.gone();
     }
-    if (event.status === 'offline') this.#ended();
+    if (event.status === 'offline') {
+      for (const type of DOUBTS) globalThis.removeEventListener?.(type, this.#doubt);
+      const closed = new PalabreError('closed');
+      for (const group of this.#wanted) group.closed(closed);
+      for (const request of this.requests) if (request.state !== 'failed') this.requests.fail(request, closed);
+    }
     this.emit('status', event);
-  }
-
-  #ended() {
-    for (const type of DOUBTS) globalThis.removeEventListener?.(type, this.#doubt);
-    const closed = new PalabreError('closed');
-    for (const group of this.#wanted) group.closed(closed);
-    for (const request of this.requests) if (request.state !== 'failed') this.requests.fail(request, closed);
   }
 
   // What the requests need.

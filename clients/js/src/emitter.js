@@ -18,7 +18,10 @@ export class Emitter {
   on(type, listener, { signal } = {}) {
     const listeners = this.#listeners.get(type) ?? new Set();
     this.#listeners.set(type, listeners);
-    const off = () => void listeners.delete(listener);
+    const off = () => {
+      listeners.delete(listener);
+      signal?.removeEventListener('abort', off);
+    };
     if (!signal?.aborted) listeners.add(listener);
     signal?.addEventListener('abort', off);
     return off;

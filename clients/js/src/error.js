@@ -3,7 +3,7 @@
 /**
  * Why something that was asked for was not done.
  *
- * `code` is one of the hub's (docs/protocol.md, "Errors"), or the client's own: `closed` (the client was closed, or
+ * `code` is one of the hub's (docs/protocol.md, "Errors"; `too_large` also before it goes out), or the client's own: `closed` (the client was closed, or
  * the hub wants it no more), `left` (the group was left), `queue_full`, `expired` (it waited too long),
  * `new_identity` (the hub knows this client as somebody else now, who did not
  * send it), `discarded`, `not_found` (there is nothing of that id to try again), `unauthorized` (from your `getToken`).

@@ -25,7 +25,7 @@
  * A message as it came, with fields of the right kinds.
  * @typedef {object} Said
  * @property {string} id the hub's
- * @property {string} client_id the sender's
+ * @property {string} clientId the sender's
  * @property {Position | null} position where this version stands; null while it has no cluster order
  * @property {Position[]} was its older places, if it was put back into the history
  * @property {Position | null} first where version 1 stood, in a later one: its place on the screen
@@ -33,14 +33,14 @@
  * @property {User} user the sender
  * @property {string} text empty when deleted
  * @property {any} data what the sender's application put beside the text
- * @property {string | undefined} reply_to the id of the message that this one answers
+ * @property {string | undefined} replyTo the id of the message that this one answers
  * @property {number} version 1, with each edit one more
  * @property {boolean} deleted whether the sender took it back
  */
 
 /**
  * All reactions to a message; the greater `rev` is the newer.
- * @typedef {{counts: Record<string, number>, rev: number, mine?: string[]}} Marks
+ * @typedef {{counts: Map<string, number>, rev: number, mine?: string[]}} Marks
  */
 
 /**
@@ -71,7 +71,7 @@ export function message(value) {
   if (type !== 'chat.message' || !id || !from) return null;
   return {
     id,
-    client_id: string(value.client_id) ?? '',
+    clientId: string(value.client_id) ?? '',
     position: position(value.position),
     was: list(value.was).flatMap((older) => position(older) ?? []),
     first: position(value.first),
@@ -79,7 +79,7 @@ export function message(value) {
     user: from,
     text: string(value.text) ?? '',
     data,
-    reply_to: string(value.reply_to),
+    replyTo: string(value.reply_to),
     version: count(version) ? version : 1,
     deleted: deleted === true,
   };
@@ -92,8 +92,8 @@ export function message(value) {
 export function marks(value) {
   const { counts, rev, mine } = value ?? {};
   if (!count(rev) || counts === null || typeof counts !== 'object') return null;
-  const some = Object.entries(counts).filter(([, given]) => count(given) && given > 0);
-  return { counts: Object.fromEntries(some), rev, mine: Array.isArray(mine) ? mine.filter(string) : undefined };
+  const some = Object.entries(counts).filter(([, given]) => count(given));
+  return { counts: new Map(some), rev, mine: Array.isArray(mine) ? mine.filter(string) : undefined };
 }
 
 /**

@@ -29,8 +29,8 @@ const LATER_MS = 2_000;
  * @property {{typing: User[]}} typing others have begun or stopped to write
  * @property {{occupancy: number | null, members: User[] | null}} presence somebody came or went; `members` is null unless `watchMembers` was called
  * @property {{reason?: string, lost?: number}} hole messages are missing, or may be; a note in `messages` says where
- * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member; after a reconnect `recovered`
- *   says whether all that was missed came (`pending`: it will)
+ * @property {{recovered: boolean | 'pending' | undefined}} joined this connection is a member, or has been brought further; after a
+ *   reconnect `recovered` says whether all that was missed came (`pending`: it will)
  * @property {PalabreError} refused the group cannot be joined, or not now
  * @property {{frame: any}} frame any frame of the group, as it came: for words of your own consumers
  */
@@ -65,6 +65,9 @@ export class Group extends Emitter {
   /** Whether there are more unread ones than `unread`. */
   unreadMore = false;
 
+  /** The `ref` of the newest join that names it. @internal */
+  asked = '';
+
   #client;
   #intake = new Intake(this);
   #members = new Members();
@@ -77,9 +80,10 @@ export class Group extends Emitter {
   /** @type {(refusal?: PalabreError) => void} settles `#joining` */
   #entered = () => {};
   #typedAt = -Infinity;
-  /** @type {Position | null} */
+  /** @type {Position | null} what this connection has told, or is to tell */
   #readTo = null;
-  #reading = false;
+  /** @type {Position | null} what is to be told in a moment */
+  #reading = null;
 
   /**
    * @param {string} name
@@ -90,7 +94,7 @@ export class Group extends Emitter {
     super();
     this.name = name;
     this.#client = client;
-    for (const request of this.#written()) this.requested(request);
+    for (const request of this.#requests()) this.requested(request);
   }
 
   /** What the screen shows, in its order: messages, and notes where some are missing. @returns {Entry[]} */
@@ -134,7 +138,8 @@ export class Group extends Emitter {
 
   /**
    * Becomes a member, and again after each reconnect. Joining twice is joining once.
-   * @returns {Promise<void>} when this connection is a member; rejects when the hub refuses for good, or on `leave`
+   * @returns {Promise<void>} once it has become one, which it stays through lost connections (`joined` says how it is now);
+   *   rejects when the hub refuses for good, or on `leave`
    */
   join() {
     if (!this.#joining) {
@@ -148,14 +153,17 @@ export class Group extends Emitter {
     return this.#joining;
   }
 
-  /** Leaves, and forgets what it holds; what waits to be sent to the group fails with `left`. */
+  /** Leaves, and forgets what it holds; what was asked of the group and has no answer fails with `left`. */
   leave() {
     const left = new PalabreError('left');
-    for (const request of this.#written()) this.#client.requests.drop(request, left, true);
+    for (const request of this.#requests()) this.#client.requests.drop(request, left, true);
     this.closed(left);
     this.#intake = new Intake(this);
+    this.#members = new Members();
+    this.#membersWanted = false;
+    this.#reading = null;
     this.refusal = null;
-    this.#unread({});
+    this.#unread({ chat: {} });
     this.#client.unwant(this);
     this.#changed();
   }
@@ -164,7 +172,8 @@ export class Group extends Emitter {
    * Shows a message at once and sends it as soon as the group is joined, again after each reconnect, until it is in
    * the history.
    * @param {string | Content} content
-   * @param {{signal?: AbortSignal}} [options] aborting takes back what has not gone out
+   * @param {{signal?: AbortSignal}} [options] aborting takes back what has not gone out; what once did goes its way,
+   *   although nobody waits for it
    * @returns {Promise<Ack>}
    */
   async send(content, options) {
@@ -203,11 +212,21 @@ export class Group extends Emitter {
    */
   async react(id, kind, on = true, options) {
     const answer = this.ask('chat.react', { id, kind, on }, options);
-    this.#react(id, kind, on);
+    const message = this.find(id);
+    if (message?.reacted.includes(kind) !== !on) return void (await answer);
+    const by = on ? 1 : -1;
+    const { timeline } = this.#intake;
+    const show = (/** @type {number} */ by, /** @type {1 | -1} */ asked) => {
+      timeline.give(message, kind, by, asked);
+      this.emit('update', { message });
+      this.#changed();
+    };
+    show(by, 1);
     try {
       await answer;
+      show(0, -1);
     } catch (error) {
-      this.#react(id, kind, !on);
+      show(-by, -1);
       throw error;
     }
   }
@@ -216,17 +235,18 @@ export class Group extends Emitter {
   read() {
     const { position } = this;
     if (this.unread > 0) {
-      this.#unread({});
+      this.#unread({ chat: {} });
       this.#changed();
     }
     if (!position || (position.epoch === this.#readTo?.epoch && position.offset <= this.#readTo.offset)) return;
-    this.#readTo = position;
-    if (this.#reading) return;
-    this.#reading = true;
+    const waits = this.#reading;
+    this.#reading = this.#readTo = position;
+    if (waits) return;
     this.#after(READ_EVERY_MS, () => {
-      this.#reading = false;
+      const position = this.#reading;
+      this.#reading = null;
       // A position that the history has dropped meanwhile, a group of too many readers: there is nobody to tell.
-      return this.ask('chat.read', { position: this.#readTo });
+      return this.ask('chat.read', { position });
     });
   }
 
@@ -297,7 +317,7 @@ export class Group extends Emitter {
   }
 
   /**
-   * Gives up an own message that failed, or that has not gone out.
+   * Gives up an own message that failed, or that has not gone out. One that went out may be in the history already, and goes its way.
    * @param {string} clientId as for {@link retry}
    */
   discard(clientId) {
@@ -310,14 +330,15 @@ export class Group extends Emitter {
   /** @param {any} frame @internal */
   take(frame) {
     const { ref, snapshot, type } = frame;
-    this.emit('frame', { frame });
     if (type === 'joined' || type === 'resumed') return this.#joined(frame);
     if (ref !== undefined) return; // An answer, whose asker has it.
     if (type === 'presence') return this.#told(frame);
-    if (type === 'chat.typing') return this.#typed(user(frame.user));
+    const who = user(frame.user);
+    if (type === 'chat.typing') return who && who.id !== this.me && this.#typists.heard(who);
     if (type === 'resync') {
       this.#intake.restart(frame);
       this.#unread(snapshot);
+      this.#askMarks();
     } else {
       this.#intake.live(frame);
     }
@@ -327,24 +348,29 @@ export class Group extends Emitter {
   /** @param {PalabreError} refusal @param {boolean} final whether it is not tried again @internal */
   refused(refusal, final) {
     this.refusal = refusal;
-    if (final) this.#giveUp(refusal);
+    if (final) {
+      for (const request of this.#requests()) this.#client.requests.fail(request, refusal);
+      this.closed(refusal);
+    }
     this.#changed();
     this.emit('refused', refusal);
   }
 
   /** The connection is gone. @internal */
-  lost() {
+  gone() {
     this.joined = false;
-    this.#intake.lost();
-    this.#typists.clear();
+    this.#intake.gone();
+    this.#typists.gone();
     this.#typedAt = -Infinity;
+    this.#readTo = null;
     this.#changed();
   }
 
   /** Nothing comes any more. @param {PalabreError} why @internal */
   closed(why) {
-    this.#giveUp(why);
-    this.lost();
+    this.#entered(why);
+    this.#joining = null;
+    this.gone();
   }
 
   /** Who we are. @param {User} me @internal */
@@ -391,6 +417,8 @@ export class Group extends Emitter {
 
   /** @param {string} clientId @param {{id: string, position: Position | null}} echo @internal */
   met(clientId, echo) {
+    // It may be a copy that the screen has no use for, because a newer version stands there.
+    this.acked(clientId, echo);
     this.#client.requests.placed(clientId, echo);
   }
 
@@ -401,38 +429,34 @@ export class Group extends Emitter {
     this.emit(fresh ? 'message' : 'update', { message });
   }
 
-  /** @param {Message} message @internal */
-  marked(message) {
-    this.emit('update', { message });
-  }
-
-  /** @param {{reason?: string, lost?: number}} about @internal */
-  holed(about) {
-    this.emit('hole', about);
-  }
-
   /** @param {any} frame */
   #joined(frame) {
     this.joined = true;
     this.refusal = null;
     this.#entered();
     const resumed = this.position !== null && frame.recovered === true;
-    this.#intake.joined(frame);
+    this.#intake.entered(frame);
     this.#members.count(frame.snapshot?.occupancy);
     this.#unread(frame.snapshot);
     // Whoever came back is told of nothing that is not kept: who is there, and reactions to what stays on the screen.
-    if (this.#membersWanted) this.#later(() => this.watchMembers());
-    if (resumed && this.heard('change')) {
-      this.#later(async () => this.#intake.slots(await this.ask('history', { limit: PAGE_MAX })));
+    // What comes in several rounds ends with one.
+    if (!this.#intake.catching) {
+      if (this.#membersWanted) this.#later(() => this.watchMembers());
+      if (resumed) this.#askMarks();
     }
     this.#changed();
     this.emit('joined', { recovered: frame.recovered });
   }
 
+  #askMarks() {
+    if (!this.heard('change')) return;
+    this.#later(async () => this.#intake.slots(await this.ask('history', { limit: PAGE_MAX })));
+  }
+
   /** @param {any} snapshot */
   #unread(snapshot) {
-    if (!snapshot) return;
-    const { unread, unread_more } = snapshot.chat ?? {};
+    if (!snapshot?.chat) return;
+    const { unread, unread_more } = snapshot.chat;
     this.unread = count(unread) ? unread : 0;
     this.unreadMore = unread_more === true;
   }
@@ -447,11 +471,6 @@ export class Group extends Emitter {
   #present() {
     this.emit('presence', { occupancy: this.occupancy, members: this.members });
     this.#changed();
-  }
-
-  /** @param {User | null} who */
-  #typed(who) {
-    if (who && who.id !== this.me) this.#typists.heard(who);
   }
 
   /** @param {number} limit */
@@ -470,36 +489,18 @@ export class Group extends Emitter {
     return this.hasOlder;
   }
 
-  /** @param {string} id @param {string} kind @param {boolean} on */
-  #react(id, kind, on) {
-    const message = this.find(id);
-    if (!message || message.reacted.includes(kind) === on) return;
-    const given = (message.reactions[kind] ?? 0) + (on ? 1 : -1);
-    const { [kind]: _, ...others } = message.reactions;
-    message.reactions = given > 0 ? { ...others, [kind]: given } : others;
-    message.reacted = on ? [...message.reacted, kind] : message.reacted.filter((one) => one !== kind);
-    this.emit('update', { message });
-    this.#changed();
-  }
-
   /** @param {string} type @param {object} [fields] */
   #frame(type, fields) {
     return { type, group: this.name, ...fields };
   }
 
-  #written() {
-    return this.#client.requests.written.filter(({ frame }) => frame.group === this.name);
+  #requests() {
+    return [...this.#client.requests].filter(({ frame }) => frame.group === this.name);
   }
 
   /** @param {string} clientId */
   #request(clientId) {
-    return this.#written().find(({ frame }) => frame.client_id === clientId);
-  }
-
-  /** @param {PalabreError} why */
-  #giveUp(why) {
-    this.#entered(why);
-    this.#joining = null;
+    return this.#requests().find(({ frame }) => frame.client_id === clientId);
   }
 
   #changed() {
@@ -517,14 +518,15 @@ export class Group extends Emitter {
    * @param {() => Promise<any>} ask
    */
   #after(wait_ms, ask) {
-    setTimeout(() => ask().catch(() => {}), wait_ms);
+    const intake = this.#intake;
+    // Who left since has nothing to ask, were it to come back meanwhile.
+    setTimeout(() => intake === this.#intake && ask().catch(() => {}), wait_ms);
   }
 }
 
 /** @param {string | Content} content */
 function body(content) {
-  if (typeof content === 'string') return { text: content };
-  const { text, data, replyTo } = content;
+  const { text, data, replyTo } = typeof content === 'string' ? { text: content } : content;
   return { text, data, reply_to: replyTo };
 }
 

@@ -19,8 +19,7 @@ const HELD_MAX = 1_000; // live frames kept while what is before them is fetched
  * @property {(clientId: string, echo: {id: string, position: Position | null}) => void} met something of ours is in the
  *   history
  * @property {(message: Message, fresh: boolean) => void} shown a new message, or another version or place of one
- * @property {(message: Message) => void} marked reactions to it changed
- * @property {(about: {reason?: string, lost?: number}) => void} holed the history has a hole, and says so
+ * @property {(type: 'hole' | 'update', detail: any) => void} emit the history has a hole; reactions to a message changed
  */
 
 export class Intake {
@@ -37,7 +36,7 @@ export class Intake {
   }
 
   /** The connection is gone, and with it what was to come on it. */
-  lost() {
+  gone() {
     this.catching = false;
     this.#held = [];
   }
@@ -46,11 +45,11 @@ export class Intake {
    * `joined` or `resumed`.
    * @param {any} frame
    */
-  joined(frame) {
+  entered(frame) {
     // `resumed` brings the rest of a pending one; until then we talk to this node's members.
     if (frame.recovered === 'pending') this.catching = true;
     else if (frame.snapshot) this.restart(frame);
-    else this.#caughtUp(frame, this.#show(frame));
+    else this.#caughtUp(frame);
   }
 
   /**
@@ -60,12 +59,10 @@ export class Intake {
   restart(frame) {
     const { snapshot, reason } = frame;
     const about = reason && hole(frame);
-    const messages = said(snapshot);
-    this.timeline.reset(messages, snapshot?.more === true, this.#sink.me, about);
-    this.#meet(messages);
+    this.timeline.reset(said(snapshot), snapshot?.more === true, this.#sink.me, about);
     this.slots(snapshot);
-    if (about) this.#sink.holed(about);
-    this.#caughtUp({ position: frame.position }, []);
+    if (about) this.#sink.emit('hole', about);
+    this.#caughtUp(frame);
   }
 
   /**
@@ -74,17 +71,16 @@ export class Intake {
    * @param {Position | null} older where the history goes on before it
    */
   page(answer, older) {
-    const messages = said(answer);
-    this.timeline.page(messages, older, this.#sink.me);
-    this.#meet(messages);
+    this.timeline.page(said(answer), older, this.#sink.me);
     this.slots(answer);
   }
 
   /**
-   * What consumers say about messages that came beside it: their reactions.
+   * What came with messages: that ours among them are safe, and what consumers say of them, their reactions.
    * @param {any} answer a snapshot, a resume's answer or a page
    */
   slots(answer) {
+    this.#meet(said(answer));
     for (const [id, given] of Object.entries(answer?.chat?.reactions ?? {})) this.#mark(id, given);
   }
 
@@ -99,14 +95,10 @@ export class Intake {
       return;
     }
     if (frame.type === 'settled') {
-      const items = list(frame.items).flatMap((item) => {
-        const at = position(item?.position);
-        return at && typeof item.id === 'string' ? { id: item.id, position: at } : [];
-      });
-      if (this.timeline.settled(items, this.#sink)) this.#repair();
+      if (this.timeline.settled(list(frame.items), this.#sink)) this.#repair();
     } else if (frame.type === 'chat.reactions') {
       this.#mark(frame.id, frame);
-    } else if (frame.type !== 'gap' && this.timeline.fits(placed) === 'hole') {
+    } else if (frame.type !== 'gap' && this.timeline.jumps(placed)) {
       // An announced gap is the one jump that is no fault.
       this.#repair();
       this.#held.push(frame);
@@ -116,14 +108,6 @@ export class Intake {
       if (frame.type === 'gap') this.#gap(frame, placed);
       this.timeline.move(placed);
     }
-  }
-
-  /** @param {any} frame */
-  #show(frame) {
-    const messages = list(frame.messages);
-    for (const one of messages) this.#take(one);
-    this.slots(frame);
-    return messages;
   }
 
   /** @param {any} frame a `chat.message`, or what stands for one */
@@ -137,8 +121,8 @@ export class Intake {
 
   /** @param {Said[]} messages */
   #meet(messages) {
-    for (const { client_id, id, position, user } of messages) {
-      if (position && user.id === this.#sink.me) this.#sink.met(client_id, { id, position });
+    for (const { clientId, id, position, user } of messages) {
+      if (position && user.id === this.#sink.me) this.#sink.met(clientId, { id, position });
     }
   }
 
@@ -149,20 +133,18 @@ export class Intake {
   #gap(frame, place) {
     const about = hole(frame);
     this.timeline.note(about, place);
-    this.#sink.holed(about);
+    this.#sink.emit('hole', about);
   }
 
-  /**
-   * @param {any} frame
-   * @param {any[]} messages those that it brought
-   */
-  #caughtUp(frame, messages) {
-    const [here, there] = [this.timeline.position, position(frame.position)];
-    const short = here?.epoch !== there?.epoch || (here?.offset ?? 0) < (there?.offset ?? 0);
+  /** @param {any} frame */
+  #caughtUp(frame) {
+    const messages = list(frame.messages);
+    for (const one of messages) this.#take(one);
+    this.slots(frame);
     // With messages and `more` these are the oldest of what was missed.
-    if (frame.more === true && messages.length > 0 && there && short) return this.#repair();
+    if (frame.more === true && messages.length > 0) return this.#repair();
     this.catching = false;
-    this.timeline.move(there);
+    this.timeline.move(position(frame.position));
     for (const held of this.#held.splice(0)) this.live(held);
   }
 
@@ -178,7 +160,7 @@ export class Intake {
   #mark(id, given) {
     const all = marks(given);
     const marked = all && this.timeline.mark(id, all);
-    if (marked) this.#sink.marked(marked);
+    if (marked) this.#sink.emit('update', { message: marked });
   }
 }
 
@@ -188,7 +170,7 @@ export class Intake {
  * @returns {{reason?: string, lost?: number}}
  */
 function hole({ reason, lost }) {
-  return { reason: String(reason), ...(count(lost) && { lost }) };
+  return { reason: String(reason), lost: count(lost) ? lost : undefined };
 }
 
 /**

@@ -6,6 +6,7 @@
 
 import { PalabreError } from './error.js';
 import { attempt } from './keep.js';
+import { isForNow } from './requests.js';
 
 /**
  * How the connection is. `connecting`: the first try since `connect`. `reconnecting`: a later one, or the wait before it.
@@ -18,7 +19,8 @@ import { attempt } from './keep.js';
  * @typedef {object} StatusEvent
  * @property {Status} status how the connection is now
  * @property {'closed' | 'dead' | 'no_token' | 'unauthorized' | 'left' | 'refused'} [reason] why the last connection
- *   ended; `refused`: the platform opens none to this address, as from a page under https: to ws:
+ *   ended; `closed` also for a hello that the hub refused, with the code of the close that would follow; `refused`: the
+ *   platform opens none to this address, as from a page under https: to ws:
  * @property {number} [code] the WebSocket's close code
  * @property {number} [wait_ms] when `reconnecting`: how long until the next try; without it one is under way
  */
@@ -85,8 +87,7 @@ export function mayReturn(code) {
  * @returns {number}
  */
 export function pause(attempt, random) {
-  const most = Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** (attempt + 1));
-  return Math.round(PAUSE_MIN_MS + random * (most - PAUSE_MIN_MS));
+  return Math.round(random * Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** attempt));
 }
 
 /** The connection of one client. */
@@ -105,9 +106,8 @@ export class Link {
   #attempt = 0;
   #expired = false;
   #heardAt = 0;
-  #connectedAt = 0;
-  /** @type {number | null} */
-  #drainAt = null;
+  #connectedAt = Infinity;
+  #drainAt = 0;
 
   /**
    * @param {{url: string, Socket: SocketClass, keep: import('./keep.js').Keep, getToken?: GetToken}} options
@@ -141,8 +141,8 @@ export class Link {
         const unauthorized = error instanceof PalabreError && error.code === 'unauthorized';
         return unauthorized ? this.#end({ reason: 'unauthorized' }) : this.#retry({ reason: 'no_token' });
       }
-      if (turn !== this.#turn) return;
     }
+    if (turn !== this.#turn) return;
     try {
       this.#dial(token);
     } catch (error) {
@@ -157,7 +157,7 @@ export class Link {
    */
   check() {
     if (this.#socket === null) {
-      if (this.status === 'reconnecting') this.open();
+      if (this.#timer) this.open();
     } else if (Date.now() - this.#heardAt >= SILENCE_MS) {
       this.#lost(1006, 'dead'); // The timer that says so slept as well.
     } else if (this.status === 'connected' && this.send({ type: 'ping' })) {
@@ -185,8 +185,10 @@ export class Link {
   #dial(token) {
     const socket = new this.#options.Socket(this.#options.url, 'palabre.v1');
     this.#socket = socket;
+    this.#connectedAt = Infinity;
+    this.#drainAt = 0;
     socket.onopen = () => {
-      this.send({ type: 'hello', ref: 'hello', ...(token && { token }), ...(this.name && { name: this.name }) });
+      this.send({ type: 'hello', ref: 'hello', token: token || undefined, name: this.name || undefined });
       this.#listener.opened();
     };
     socket.onmessage = ({ data }) => this.#receive(data);
@@ -199,6 +201,7 @@ export class Link {
 
   /** @param {any} data */
   #receive(data) {
+    const turn = this.#turn;
     this.#heardAt = Date.now();
     if (this.status === 'connected') this.#listen(SILENCE_MS);
     const frame = attempt(() => JSON.parse(data));
@@ -206,10 +209,6 @@ export class Link {
     if (typeof type !== 'string') return; // No frame that v1 knows; the socket is fine.
     if (type === 'ping') this.send({ type: 'pong' });
     if (type === 'drain') this.#drainAt = Date.now() + (Number(frame.reconnect_ms) || 0);
-    if (frame.ref === 'hello' && /^(bad_r|too_l)/.test(frame.code) && this.name) {
-      this.name = ''; // The hub takes no such name, and would refuse it for ever.
-      this.open();
-    }
     if (type === 'welcome') {
       if (frame.token && !this.#options.getToken) this.#options.keep.write(TOKEN_KEY, frame.token);
       this.#connectedAt = Date.now();
@@ -217,7 +216,13 @@ export class Link {
       this.#listen(SILENCE_MS);
     }
     this.#listener.take(frame);
+    if (turn !== this.#turn) return; // A listener has ended this connection.
     if (type === 'welcome') this.#say({ status: 'connected' });
+    if (frame.ref !== 'hello' || type !== 'error') return;
+    // Its message names the field that it is about; what else it may be is as the close that would follow it.
+    if (!this.name || !/`name`/.test(frame.message)) return this.#lost(isForNow(frame.code) ? 1013 : 4501, 'closed');
+    this.name = ''; // Kept, it would be refused for ever.
+    this.open();
   }
 
   /** @param {number} silence_ms */
@@ -232,24 +237,20 @@ export class Link {
    * @param {'closed' | 'dead'} reason
    */
   #lost(code, reason) {
-    const held = this.#connectedAt > 0 && Date.now() - this.#connectedAt >= STABLE_MS;
+    const held = Date.now() - this.#connectedAt >= STABLE_MS;
     if (held) this.#attempt = 0;
     this.#expired = code === EXPIRED;
-    // It counts from the notice, and the node may have kept the socket for most of that time.
-    const drain_ms = this.#drainAt === null ? undefined : Math.max(0, this.#drainAt - Date.now());
     this.#drop();
-    if (mayReturn(code)) this.#retry({ reason, code }, drain_ms);
+    if (mayReturn(code)) this.#retry({ reason, code });
     else this.#end({ reason, code });
   }
 
-  /**
-   * @param {Omit<StatusEvent, 'status'>} why
-   * @param {number} [drain_ms]
-   */
-  #retry(why, drain_ms) {
-    // "About so long": half as much to either side, for the pages of a draining node are many.
-    const wait_ms =
-      drain_ms === undefined ? pause(this.#attempt++, Math.random()) : Math.round(drain_ms * (0.5 + Math.random()));
+  /** @param {Omit<StatusEvent, 'status'>} why */
+  #retry(why) {
+    // "About so long", from the notice on: half as much to either side, for the pages of a draining node are many.
+    const drain_ms = Math.round((this.#drainAt - Date.now()) * (0.5 + Math.random()));
+    // Never at once, or nodes that drain one after the other would be asked as fast as they answer.
+    const wait_ms = Math.max(drain_ms, pause(this.#attempt++, Math.random()));
     this.#timer = setTimeout(() => this.open(), wait_ms);
     this.#say({ status: 'reconnecting', ...why, wait_ms });
   }
@@ -262,9 +263,8 @@ export class Link {
 
   #drop() {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     clearTimeout(this.#silence);
-    this.#connectedAt = 0;
-    this.#drainAt = null;
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;

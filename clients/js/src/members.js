@@ -28,7 +28,7 @@ export class Members {
    */
   answered({ occupancy, members }) {
     this.count(occupancy);
-    this.#users = Array.isArray(members) ? byId(members) : null;
+    this.#users = members ? byId(members) : null;
   }
 
   /**
@@ -37,22 +37,21 @@ export class Members {
    * @returns {boolean} whether the list is to be asked for again
    */
   told({ occupancy, joined, left }) {
-    const nobody = this.#users === null && joined === undefined && left === undefined;
     this.count(occupancy);
-    if (nobody) return false; // Too many to be named, before as now.
+    if (!(this.#users ?? joined ?? left)) return false; // Too many to be named, before as now.
     const users = (this.#users ??= new Map());
-    for (const [id, one] of byId(list(joined))) users.set(id, one);
-    for (const id of byId(list(left)).keys()) users.delete(id);
+    for (const [id, one] of byId(joined)) users.set(id, one);
+    for (const id of byId(left).keys()) users.delete(id);
     return users.size !== this.occupancy;
   }
 }
 
 /**
- * @param {any[]} users
+ * @param {any} users
  * @returns {Map<string, User>}
  */
 function byId(users) {
-  return new Map(users.flatMap((one) => {
+  return new Map(list(users).flatMap((one) => {
     const some = user(one);
     return some ? [[some.id, some]] : [];
   }));

@@ -8,9 +8,10 @@
 /** @import {MessageState} from './timeline.js' */
 import { PalabreError } from './error.js';
 
-const FOR_NOW = ['rate_limited', 'overloaded', 'unavailable'];
 // About so long until what was refused for the moment goes out again, when the hub does not say.
 const AGAIN_MS = 5_000;
+// No longer than this, whatever it says: a timer of weeks goes off at once.
+const AGAIN_MAX_S = 3_600;
 // Until `welcome` says how many requests may be open at once.
 const OPEN_MAX = 16;
 
@@ -38,7 +39,7 @@ const OPEN_MAX = 16;
  * @param {string} code
  */
 export function isForNow(code) {
-  return FOR_NOW.includes(code);
+  return /^(rate_limited|overloaded|unavailable)$/.test(code);
 }
 
 /**
@@ -46,11 +47,13 @@ export function isForNow(code) {
  * @param {{retry_after_s?: number}} refusal
  */
 export function again_ms({ retry_after_s }) {
-  return retry_after_s ? retry_after_s * 1_000 : AGAIN_MS * (0.5 + Math.random());
+  return retry_after_s ? Math.min(retry_after_s, AGAIN_MAX_S) * 1_000 : AGAIN_MS * (0.5 + Math.random());
 }
 
 export class Requests {
   open_max = OPEN_MAX;
+  /** In bytes, once `welcome` has said it. */
+  frame_max = Infinity;
   /** @type {Set<Request>} in the order of asking */
   #all = new Set();
   /** @type {Map<string, Request>} by `ref`, on this connection */
@@ -82,14 +85,19 @@ export class Requests {
     return [...this.#all].filter(({ frame }) => frame.client_id);
   }
 
+  get #failed() {
+    return [...this.#all].filter(({ state }) => state === 'failed');
+  }
+
   /**
    * @param {any} frame
    * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<any>} the hub's final answer; rejects with a PalabreError, or with the signal's reason
    */
   async ask(frame, { signal } = {}) {
-    if (this.#all.size >= this.#all_max) throw new PalabreError('queue_full');
-    return this.#add({ frame, state: 'queued', at: Date.now() }, signal);
+    if (this.#all.size - this.#failed.length >= this.#all_max) throw new PalabreError('queue_full');
+    // A copy: what is repeated is repeated word for word, and what JSON cannot hold is refused here.
+    return this.#add({ frame: JSON.parse(JSON.stringify(frame)), state: 'queued', at: Date.now() }, signal);
   }
 
   /**
@@ -119,13 +127,16 @@ export class Requests {
     for (const request of this.#all) {
       if (this.#open.size >= this.open_max) return;
       if (request.state !== 'queued' || !this.#asker.ready(request.frame.group)) continue;
-      if (Date.now() - request.at > this.#age_max_ms) {
-        this.fail(request, new PalabreError('expired'));
-        continue;
-      }
       if (request.user === undefined) this.#asker.prepare(request);
       const ref = `r${++this.#refs}`;
-      if (!this.#asker.say({ ...request.frame, ref })) return;
+      const frame = { ...request.frame, ref };
+      // What is larger than the hub reads would end the connection, and all that is under way on it.
+      const isLarge = new Blob([JSON.stringify(frame)]).size > this.frame_max;
+      if (isLarge || Date.now() - request.at > this.#age_max_ms) {
+        this.fail(request, new PalabreError(isLarge ? 'too_large' : 'expired'));
+        continue;
+      }
+      if (!this.#asker.say(frame)) return;
       this.#open.set(ref, request);
       this.#change(request, 'sending');
     }
@@ -141,7 +152,7 @@ export class Requests {
     if (!request) return;
     request.resolve?.(answer);
     // What has no place yet is kept; what has none by its nature, a reaction, says nothing of a place.
-    if (answer.position === null) this.#change(request, 'sent');
+    if (answer.position === null && request.frame.client_id) this.#change(request, 'sent');
     else this.#settle(request);
     this.pump();
     return request;
@@ -150,7 +161,6 @@ export class Requests {
   /**
    * The hub refused something that may have been asked here.
    * @param {any} error
-   * @returns {Request | undefined}
    */
   refused(error) {
     const request = this.#take(error.ref);
@@ -165,7 +175,6 @@ export class Requests {
       this.fail(request, new PalabreError(error.code, error.message));
     }
     this.pump();
-    return request;
   }
 
   /** What was refused for the moment may go out again. */
@@ -176,7 +185,7 @@ export class Requests {
   }
 
   /** The connection is gone, and what was on it without an answer goes out again on the next one. */
-  lost() {
+  gone() {
     this.#open.clear();
     for (const request of this.#all) {
       if (request.echo) this.#arrived(request, request.echo);
@@ -187,14 +196,16 @@ export class Requests {
 
   /**
    * Something of ours was met in the history, whose answer may be still to come, or lost.
-   * @param {string} clientId
+   * @param {string} key its client id; of an amendment that has its place now, its message's id
    * @param {{id: string, position: any}} echo
    */
-  placed(clientId, echo) {
+  placed(key, echo) {
     for (const request of this.#all) {
-      if (request.frame.client_id !== clientId) continue;
-      if (request.state === 'sending') request.echo = echo;
+      const { frame, state } = request;
+      if (frame.client_id !== key && (frame.id !== key || state !== 'sent')) continue;
+      if (state === 'sending') request.echo = echo;
       else this.#arrived(request, echo);
+      return;
     }
   }
 
@@ -207,6 +218,8 @@ export class Requests {
     if (!request.frame.client_id) this.#all.delete(request);
     this.#change(request, 'failed', error.code);
     request.reject?.(error);
+    // They wait for somebody to try them again, the oldest until there are as many as may wait otherwise.
+    if (this.#failed.length > this.#all_max) this.drop(this.#failed[0], error);
   }
 
   /**
@@ -217,7 +230,7 @@ export class Requests {
    */
   drop(request, reason, sent = false) {
     request.reject?.(reason);
-    if (!sent && request.state !== 'queued' && request.state !== 'failed') return;
+    if (!sent && request.user !== undefined && request.state !== 'failed') return;
     this.#all.delete(request);
     this.#change(request, 'failed', 'dropped');
   }
@@ -232,12 +245,9 @@ export class Requests {
     this.#all.add(request);
     this.#change(request, request.state, request.code);
     const abort = () => this.drop(request, signal?.reason);
-    if (signal?.aborted) {
-      abort();
-    } else if (signal) {
-      signal.addEventListener('abort', abort, { once: true });
-      answer.catch(() => {}).finally(() => signal.removeEventListener('abort', abort));
-    }
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort);
+    answer.catch(() => {}).finally(() => signal?.removeEventListener('abort', abort));
     this.pump();
     return answer;
   }

@@ -5,13 +5,12 @@
 // never asks the hub for anything.
 
 /** @import {Marks, Position, Said, User} from './frames.js' */
+import { position as placed } from './frames.js';
 
 // More than anybody scrolls back through, and as many as a client is to know again when copies of them come back
 // without a position that it knows. Past it each that comes lets go of the oldest, which is asked for again when the
 // reader gets there; and a reader who goes further back may.
 const ENTRIES_MAX = 10_000;
-// An epoch is a Redis that began anew: a page sees a handful of them.
-const EPOCHS_MAX = 100;
 
 /**
  * `queued`: waits for the group, or for its turn. `sending`: went out, unanswered. `sent`: this node's members have
@@ -46,7 +45,7 @@ const EPOCHS_MAX = 100;
  * @typedef {object} Note
  * @property {'note'} type tells it from a message
  * @property {number} key its own among the entries of this group
- * @property {Position | null} place where it stands
+ * @property {Position | null} place where it stands; null: before all that comes after it
  * @property {string} [reason] why, as docs/protocol.md lists the reasons
  * @property {number} [lost] how many, if that is known
  */
@@ -57,7 +56,15 @@ const EPOCHS_MAX = 100;
  */
 
 /**
- * @typedef {Entry & {rank: number, rev?: number}} Placed with its epoch's rank in our order
+ * @typedef {(Note | Message & Tally) & {rank: number}} Placed with its epoch's rank in our order
+ *
+ * What is known of the reactions to a message, beside what is shown of them.
+ * @typedef {object} Tally
+ * @property {Marks | null} told what the hub said last, while it is not shown
+ * @property {number} rev its number
+ * @property {Map<string, number>} counts by kind, with what we did since
+ * @property {Map<string, number>} own 1 for each kind that we gave
+ * @property {number} asked how many reactions of ours have no answer
  */
 
 export class Timeline {
@@ -83,9 +90,9 @@ export class Timeline {
    */
   list() {
     const { older } = this;
-    if (!older) return this.#entries.slice();
-    const { rank } = this.#epoch(older.epoch);
-    return this.#entries.slice(this.#index({ type: 'note', rank, place: older, key: -1 }));
+    // Where a note would stand that is about what is missing there.
+    const at = older && this.#index({ type: 'note', rank: this.#epoch(older.epoch).rank, place: older, key: -1 });
+    return this.#entries.slice(at ?? 0);
   }
 
   /**
@@ -97,15 +104,12 @@ export class Timeline {
   }
 
   /**
-   * Where a live frame's position stands to ours.
-   * @param {Position | null} position
-   * @returns {'next' | 'passed' | 'hole'}
+   * @param {Position | null} position a live frame's
+   * @returns {boolean} whether something before it is missing here
    */
-  fits(position) {
-    if (!position) return 'next';
-    if (this.#passed(position)) return 'passed';
+  jumps(position) {
     const here = this.position;
-    return here?.epoch === position.epoch && position.offset > here.offset + 1 ? 'hole' : 'next';
+    return position?.epoch === here?.epoch && (position?.offset ?? 0) > (here?.offset ?? 0) + 1;
   }
 
   /** @param {Position | null} position */
@@ -123,16 +127,15 @@ export class Timeline {
    */
   take(said, me) {
     if (said.position && this.#passed(said.position)) return null;
+    // Another version of what we have passed, and do not hold, is no news.
+    const stale = said.first && (said.first.epoch !== said.position?.epoch || this.#passed(said.first));
     this.move(said.position);
     if (this.#entries.length >= ENTRIES_MAX) {
       this.#remove(this.#entries[0]);
       this.older = this.#entries[0].place;
     }
-    if (!said.was.some((older) => this.#passed(older))) return this.#put(said, me);
-    const entry = this.#byId.get(said.id);
-    if (!entry) return null;
-    this.#settle(entry, said.position);
-    return { message: entry, fresh: false };
+    if (!this.#byId.has(said.id) && said.was.some((older) => this.#passed(older))) return null;
+    return this.#put(said, me, !stale);
   }
 
   /**
@@ -143,16 +146,17 @@ export class Timeline {
    * @param {{reason?: string, lost?: number}} [about] what may be missing before them
    */
   reset(messages, more, me, about) {
-    this.#entries = this.#entries.filter((entry) => isOwn(entry) && !entry.place);
+    const onTheirWay = this.#entries.filter((entry) => isOwn(entry) && !entry.place);
+    this.#entries = [];
     this.#byId.clear();
-    for (const entry of this.#entries) if (isOwn(entry) && entry.id) this.#byId.set(entry.id, entry);
+    for (const entry of onTheirWay) this.#insert(entry);
     this.#epochs.clear();
     this.position = null;
     const first = messages.find(({ position }) => position)?.position ?? null;
     if (about) this.note(about, first);
     for (const said of messages) {
-      this.#put(said, me);
       this.move(said.position);
+      this.#put(said, me);
     }
     this.older = more ? first : null;
   }
@@ -164,12 +168,8 @@ export class Timeline {
    * @param {string | undefined} me
    */
   page(messages, older, me) {
-    // From the newest back: an epoch that is met in this direction is older than all that we know.
-    for (const said of messages.toReversed()) {
-      if (said.position) this.#epoch(said.position.epoch, true);
-      if (said.first) this.#epoch(said.first.epoch, true);
-      this.#put(said, me);
-    }
+    // From the newest back, for what is met of older epochs.
+    for (const said of messages.toReversed()) this.#put(said, me);
     if (older) this.#epoch(older.epoch, true);
     this.older = older;
   }
@@ -186,15 +186,10 @@ export class Timeline {
   /**
    * An own message that has no place yet.
    * @param {string} clientId
-   * @returns {(Placed & Message) | undefined}
+   * @returns {any} a message
    */
   own(clientId) {
-    // What has no place stands last.
-    for (let at = this.#entries.length - 1; at >= 0 && !this.#entries[at].place; at--) {
-      const entry = this.#entries[at];
-      if (isOwn(entry) && entry.clientId === clientId) return entry;
-    }
-    return undefined;
+    return this.#entries.findLast((entry) => isOwn(entry) && !entry.place && entry.clientId === clientId);
   }
 
   /**
@@ -216,6 +211,8 @@ export class Timeline {
   acked(clientId, id, position) {
     const entry = this.own(clientId);
     if (!entry) return; // The echo came first and settled it.
+    // It was amended from elsewhere before this answer: what became of it stands here, under the amendment's client id.
+    if ((this.#byId.get(id) ?? entry) !== entry) return this.#remove(entry);
     entry.state = 'sent';
     entry.id = id;
     this.#byId.set(id, entry);
@@ -224,20 +221,24 @@ export class Timeline {
 
   /**
    * What was shown without a place has one now.
-   * @param {{id: string, position: Position}[]} items
+   * @param {any[]} items each `{id, position}`
    * @param {import('./intake.js').Sink} sink told of each
    * @returns {boolean} whether they showed a hole before one of them
    */
   settled(items, sink) {
     let hole = false;
-    for (const { id, position } of items) {
+    for (const item of items) {
+      const position = placed(item?.position);
+      if (!position) continue;
+      const { id } = item;
       const entry = this.#byId.get(id);
       if (entry) {
-        this.#settle(entry, position);
-        if (entry.mine) sink.met(entry.clientId, { id, position });
+        // What has its place already has another version placed, whose client id is not known here.
+        if (entry.mine) sink.met(entry.place ? id : entry.clientId, { id, position });
+        if (!entry.place) this.#settle(entry, position);
         sink.shown(entry, false);
       }
-      hole ||= this.fits(position) === 'hole';
+      hole ||= this.jumps(position);
       if (!hole) this.move(position);
     }
     return hole;
@@ -258,13 +259,25 @@ export class Timeline {
    * @param {Marks} marks
    * @returns {Message | null} the message, when they changed
    */
-  mark(id, { counts, rev, mine }) {
+  mark(id, marks) {
     const entry = this.#byId.get(id);
-    if (!entry || rev < (entry.rev ?? 0)) return null;
-    Object.assign(entry, { reactions: counts, rev });
-    // What the others are told does not say who gave them; a kind that nobody gives is not ours either.
-    entry.reacted = mine ?? entry.reacted.filter((kind) => counts[kind]);
+    if (!entry || marks.rev < entry.rev) return null;
+    Object.assign(entry, { rev: marks.rev, told: marks });
+    tally(entry);
     return entry;
+  }
+
+  /**
+   * A reaction of ours, on the screen before the hub knows of it; and the answer to one.
+   * @param {any} entry
+   * @param {string} kind
+   * @param {number} by 1: given, -1: taken back, 0: as it was shown
+   * @param {1 | -1} asked 1: it is asked for, -1: it is answered
+   */
+  give(entry, kind, by, asked) {
+    for (const some of [entry.counts, entry.own]) some.set(kind, (some.get(kind) ?? 0) + by);
+    entry.asked += asked;
+    tally(entry);
   }
 
   /**
@@ -283,16 +296,17 @@ export class Timeline {
   /**
    * @param {Said} said
    * @param {string | undefined} me
+   * @param {boolean} [fresh] whether it is news, should it be new
    */
-  #put(said, me) {
-    const own = said.user.id === me ? this.own(said.client_id) : undefined;
-    const known = own ?? this.#byId.get(said.id);
+  #put(said, me, fresh = true) {
+    const mine = said.user.id === me;
+    const known = (mine && this.own(said.clientId)) || this.#byId.get(said.id);
     const place = said.first ?? said.position;
+    // An epoch that our position was never in is older than all that we know.
+    if (place) this.#epoch(place.epoch, true);
     if (!known) {
       const state = place ? 'settled' : 'sent';
-      const message = this.#add({ ...blank(state), ...content(said), mine: said.user.id === me }, place);
-      this.#byId.set(said.id, message);
-      return { message, fresh: true };
+      return { message: this.#add({ ...blank(state), ...content(said), mine }, place), fresh };
     }
     if (!known.place || said.version > known.version) {
       // An edit has a client id of its own; the message keeps the one that it was sent under.
@@ -300,7 +314,8 @@ export class Timeline {
       Object.assign(known, content(said), { clientId, state: known.place ? 'settled' : 'sent', code: undefined });
     }
     this.#byId.set(said.id, known);
-    this.#settle(known, place);
+    // The ack of a repeat may have said where the message was amended, and only what comes says where it began.
+    if (!known.place || said.first) this.#settle(known, place);
     return { message: known, fresh: false };
   }
 
@@ -309,10 +324,9 @@ export class Timeline {
    * @param {Position | null} place
    */
   #settle(entry, place) {
-    if (entry.place || !place) return;
+    if (!place) return;
     this.#remove(entry);
     Object.assign(entry, { place, rank: this.#epoch(place.epoch).rank, state: 'settled', code: undefined });
-    if (entry.id) this.#byId.set(entry.id, entry);
     this.#insert(entry);
   }
 
@@ -321,21 +335,22 @@ export class Timeline {
    * @param {Position | null} place
    */
   #add(entry, place) {
-    const rank = place ? this.#epoch(place.epoch).rank : Infinity;
+    // A message without a place is on its way to the end; a note without one is about all that is not here.
+    const rank = place ? this.#epoch(place.epoch).rank : entry.type === 'note' ? -Infinity : Infinity;
     this.#insert(Object.assign(entry, { key: ++this.#keys, place, rank }));
     return entry;
   }
 
-  /** @param {Placed} entry */
+  /** @param {any} entry */
   #insert(entry) {
     this.#entries.splice(this.#index(entry), 0, entry);
+    if (entry.id) this.#byId.set(entry.id, entry);
   }
 
   /** @param {any} entry */
   #remove(entry) {
-    const index = this.#index(entry);
-    if (this.#entries[index] === entry) this.#entries.splice(index, 1);
-    if (entry.id) this.#byId.delete(entry.id);
+    this.#entries.splice(this.#index(entry), 1);
+    this.#byId.delete(entry.id);
   }
 
   /**
@@ -366,7 +381,6 @@ export class Timeline {
     if (!epoch) {
       epoch = { rank: older ? --this.#rankMin : ++this.#rankMax, passed: -1 };
       this.#epochs.set(name, epoch);
-      if (this.#epochs.size > EPOCHS_MAX) this.#epochs.delete(this.#epochs.keys().next().value ?? '');
     }
     return epoch;
   }
@@ -401,10 +415,30 @@ function order(a, b) {
  * @returns {Partial<Message>}
  */
 function blank(state) {
-  return { type: 'message', version: 1, deleted: false, reactions: {}, reacted: [], state };
+  const marks = { reactions: {}, reacted: [], rev: 0, told: null, counts: new Map(), own: new Map(), asked: 0 };
+  return { type: 'message', version: 1, deleted: false, state, ...marks };
 }
 
+/** @param {Message & Tally} entry what is shown of its reactions is made anew */
+function tally(entry) {
+  const { asked, told } = entry;
+  entry.reacted = some(entry.own).map(([kind]) => kind);
+  // Until ours are answered nobody can say whether they are in what the hub tells.
+  if (told && asked === 0) {
+    // Without `mine` it does not say who gave them, and ours may still be on their way into it.
+    entry.reacted = told.mine ?? entry.reacted;
+    entry.own = new Map(entry.reacted.map((kind) => [kind, 1]));
+    entry.counts = told.counts;
+    for (const kind of entry.reacted) told.counts.set(kind, told.counts.get(kind) ?? 1);
+    entry.told = null;
+  }
+  entry.reactions = Object.fromEntries(some(entry.counts));
+}
+
+/** @param {Map<string, number>} kinds */
+const some = (kinds) => [...kinds].filter(([, given]) => given > 0);
+
 /** @param {Said} said */
-function content({ id, client_id, user, text, data, reply_to, ts, version, deleted }) {
-  return { id, clientId: client_id, user, text, data, replyTo: reply_to, ts, version, deleted };
+function content({ position: _position, was: _was, first: _first, ...content }) {
+  return content;
 }

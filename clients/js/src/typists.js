@@ -36,8 +36,7 @@ export class Typists {
     this.#changed();
   }
 
-  clear() {
-    for (const { timer } of this.#writing.values()) clearTimeout(timer);
-    this.#writing.clear();
+  gone() {
+    for (const id of this.#writing.keys()) this.done(id);
   }
 }

@@ -412,3 +412,108 @@ test('epochs are compared for equality alone', async (t) => {
   assert.ok(EPOCH > '0000000000000000');
   assert.deepEqual(bench.texts(), ['text 6', 'text 1', 'text 2']);
 });
+
+test('an edit of an old message that is not here is no news, and an edit of one that was missed is', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(50, { messages: [message(49), message(50)], more: true });
+  bench.say(message(51, { id: 'old', first: at(3), version: 2, text: 'edited' }));
+  bench.say(message(52, { id: 'older', first: at(2), version: 2, text: undefined, deleted: true }));
+  bench.say(message(53, { id: 'oldest', first: at(9, 'before'), version: 2, text: 'edited' }));
+  assert.deepEqual([bench.heard('message').length, bench.heard('update').length, group.unread], [0, 3, 0]);
+  bench.lose(1006);
+  await bench.back();
+  const missed = message(55, { id: 'id-54', first: at(54), version: 2, text: 'edited' });
+  await bench.joined({ position: at(55), recovered: true, messages: [missed], more: false });
+  assert.deepEqual(bench.heard('message').map(({ message: { id } }) => id), ['id-54']);
+  assert.equal(group.unread, 1);
+});
+
+test('a message of an earlier epoch that is edited stands before those of ours, live and in a snapshot', async (t) => {
+  const edited = (offset) => message(offset, { id: 'old', first: at(3, 'before'), version: 2, text: 'edited' });
+  const live = new Bench(t);
+  await live.enter(50, { messages: [message(49), message(50)] });
+  for (const one of [edited(51), message(52)]) live.say(one);
+  assert.deepEqual(live.texts(), ['edited', 'text 49', 'text 50', 'text 52']);
+  const later = new Bench(t);
+  await later.enter(51, { messages: [message(50), edited(51)] });
+  later.say(message(52));
+  assert.deepEqual(later.texts(), ['edited', 'text 50', 'text 52']);
+});
+
+test('a note without a place stands before what comes later', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5, { messages: [message(5)] });
+  bench.lose(1006);
+  await bench.back();
+  await bench.joined({ position: null, recovered: false, reason: 'unknown_epoch', snapshot: { messages: [], more: false } });
+  for (const offset of [1, 2]) bench.say(message(offset, { position: at(offset, 'next') }));
+  assert.deepEqual(bench.texts(), [{ reason: 'unknown_epoch', lost: undefined }, 'text 1', 'text 2']);
+});
+
+test('leaving settles all that was asked of the group, and forgets who is there', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(50, { messages: [message(50)], more: true, occupancy: 2 });
+  const watched = group.watchMembers();
+  await turn();
+  bench.answer('presence', { type: 'presence', occupancy: 1, members: [ME] });
+  await watched;
+  const asked = [group.loadOlder(), group.react('id-50', 'a'), group.ask('board.draw'), group.edit('id-50', 'b')];
+  await turn();
+  const page = bench.last('history').ref;
+  group.leave();
+  for (const one of asked) await assert.rejects(one, { code: 'left' });
+  assert.deepEqual([group.occupancy, group.members, bench.client.queue], [null, null, []]);
+  group.join().catch(() => {});
+  await turn();
+  await bench.joined({ position: at(90), snapshot: { messages: [message(90)], more: true } });
+  bench.say({ type: 'history', ref: page, group: 'lobby', messages: [message(48), message(49)], more: true, next: at(48) });
+  await turn();
+  assert.deepEqual(bench.texts(), ['text 90'], 'a page of what was left is nobody\'s');
+  const older = group.loadOlder();
+  await turn();
+  assert.deepEqual(bench.last('history').before, at(90));
+  bench.answer('history', { type: 'history', messages: [message(89)], more: false });
+  assert.equal(await older, false);
+});
+
+test('a refusal that comes for a group that was left changes nothing, nor one of an older join', async (t) => {
+  const bench = new Bench(t);
+  bench.client.connect();
+  await bench.welcome();
+  bench.group.join().catch(() => {});
+  await turn();
+  const refusal = { type: 'error', ref: bench.last('join').ref, group: 'lobby', code: 'forbidden', message: 'not you' };
+  bench.group.leave();
+  bench.say(refusal);
+  assert.deepEqual([bench.group.refusal, bench.heard('refused')], [null, []]);
+  const joined = bench.group.join();
+  await turn();
+  bench.say(refusal);
+  await bench.joined({ position: at(5), snapshot: { messages: [], more: false } });
+  await joined;
+});
+
+test('a member that the hub does not let repair is none any more, and may join again', async (t) => {
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  bench.say(message(9));
+  await turn();
+  bench.answer('join', { type: 'error', code: 'internal', message: 'a fault' });
+  assert.deepEqual([group.joined, group.refusal.code], [false, 'internal']);
+  const joined = group.join();
+  await turn();
+  assert.equal(bench.all('join').length, 3);
+  await bench.joined({ position: at(9), recovered: true, messages: [6, 7, 8, 9].map((offset) => message(offset)), more: false });
+  await joined;
+  assert.deepEqual([group.joined, bench.texts()], [true, ['text 6', 'text 7', 'text 8', 'text 9']]);
+});
+
+test('a listener that ends leaves nothing at its signal', (t) => {
+  const bench = new Bench(t);
+  const { signal } = new AbortController();
+  const listening = new Set();
+  signal.addEventListener = (_, listener) => listening.add(listener);
+  signal.removeEventListener = (_, listener) => listening.delete(listener);
+  bench.group.on('message', () => {}, { signal })();
+  assert.equal(listening.size, 0);
+});

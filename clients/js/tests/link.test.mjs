@@ -91,18 +91,40 @@ test('a doubt is settled by a ping, within 5 s', async (t) => {
 
 test('a draining node is left for about as long as it asks, counted from the notice', async (t) => {
   paused(t);
+  const random = mock.method(Math, 'random', () => 0);
+  t.after(() => random.mock.restore());
   const bench = new Bench(t);
   await bench.enter(5);
-  bench.say({ type: 'drain', reconnect_ms: 4_000 });
-  bench.lose(4000);
-  const { wait_ms } = bench.heard('status').at(-1);
-  assert.ok(wait_ms >= 2_000 && wait_ms <= 6_000, `${wait_ms}`);
-  mock.timers.tick(wait_ms);
-  await bench.welcome();
-  bench.say({ type: 'drain', reconnect_ms: 4_000 });
-  mock.timers.tick(4_000);
-  bench.lose(4000);
-  assert.equal(bench.heard('status').at(-1).wait_ms, 0, 'the node kept the socket for all of that time');
+  const waits = [];
+  for (const [part, kept_ms] of [[0, 0], [0.5, 0], [1, 1_000], [0, 4_000]]) {
+    random.mock.mockImplementation(() => part);
+    bench.say({ type: 'drain', reconnect_ms: 4_000 });
+    mock.timers.tick(kept_ms);
+    bench.lose(4000);
+    waits.push(bench.heard('status').at(-1).wait_ms);
+    mock.timers.tick(waits.at(-1));
+    await bench.welcome();
+  }
+  assert.deepEqual(waits, [2_000, 4_000, 4_500, 0], 'the last node kept the socket for all of that time');
+  bench.lose(1006);
+  assert.equal(bench.heard('status').at(-1).wait_ms, 0, 'what one node asked for is nothing to the next');
+});
+
+test('nodes that drain one after the other, at once, are not asked as fast as they answer', async (t) => {
+  paused(t);
+  const random = mock.method(Math, 'random', () => 1);
+  t.after(() => random.mock.restore());
+  const bench = new Bench(t);
+  bench.client.connect();
+  const waits = [];
+  for (let node = 0; node < 8; node++) {
+    await bench.welcome();
+    bench.say({ type: 'drain', reconnect_ms: 0 });
+    bench.lose(4000);
+    waits.push(bench.heard('status').at(-1).wait_ms);
+    mock.timers.tick(waits.at(-1));
+  }
+  assert.deepEqual(waits, [300, 600, 1_200, 2_400, 4_800, 9_600, 19_200, 20_000]);
 });
 
 test('the close code says whether to come back', async (t) => {
@@ -124,12 +146,10 @@ test('the close code says whether to come back', async (t) => {
   }
 });
 
-test('the pause before a try grows from 0.3 s to 20 s, with full jitter', () => {
-  assert.equal(pause(0, 0), 300);
-  assert.equal(pause(0, 1), 600);
-  assert.equal(pause(3, 1), 4_800);
-  assert.equal(pause(50, 0), 300);
-  assert.equal(pause(5_000, 1), 20_000);
+test('the pause before a try is a random part of a delay that doubles from 0.3 s to 20 s', () => {
+  for (const [attempt, most_ms] of [[0, 300], [1, 600], [2, 1_200], [6, 19_200], [7, 20_000], [50, 20_000], [5_000, 20_000]]) {
+    for (const random of [0, 0.25, 1]) assert.equal(pause(attempt, random), random * most_ms);
+  }
 });
 
 test('the pause begins small again after a link that held', async (t) => {
@@ -146,7 +166,7 @@ test('the pause begins small again after a link that held', async (t) => {
     mock.timers.tick(waits.at(-1));
     await bench.welcome();
   }
-  assert.deepEqual(waits, [600, 1_200, 2_400, 600]);
+  assert.deepEqual(waits, [300, 600, 1_200, 300]);
 });
 
 test('what a socket that was given up still says is nobody\'s', async (t) => {
@@ -350,4 +370,177 @@ test('a name that the hub does not take is given up, and nothing else is', async
   assert.equal('name' in bench.socket.sent[0], false);
   assert.equal(bench.client.status, 'connected');
   assert.deepEqual(bench.last('join').groups, [{ group: 'lobby' }]);
+});
+
+test('a hello that is refused for another reason keeps the name, and is tried again only if it may work', async (t) => {
+  for (const [code, status, shown] of [['rate_limited', 'reconnecting', 1013], ['overloaded', 'reconnecting', 1013], ['bad_request', 'offline', 4501], ['forbidden', 'offline', 4501]]) {
+    const bench = new Bench(t, { name: 'Ana', storage: new Shelf() });
+    const frames = [];
+    bench.client.on('frame', ({ frame }) => frames.push(frame.code));
+    bench.group.join().catch(() => {});
+    bench.client.connect();
+    bench.socket.readyState = 1;
+    bench.socket.onopen();
+    bench.say({ type: 'error', ref: 'hello', code, message: '`token` is no string' });
+    assert.deepEqual(frames, [code], 'it is told of');
+    assert.equal(bench.client.name, 'Ana', code);
+    const { type: _, wait_ms: __, ...event } = bench.heard('status').at(-1);
+    assert.deepEqual(event, { status, reason: 'closed', code: shown });
+    assert.equal(bench.socket.readyState, 3);
+  }
+});
+
+test('a join that was refused for want of a hello is asked for again', async (t) => {
+  const bench = new Bench(t);
+  const joined = bench.group.join();
+  bench.client.connect();
+  bench.socket.readyState = 1;
+  bench.socket.onopen();
+  bench.answer('join', { type: 'error', group: 'lobby', code: 'hello_required', message: 'hello first' });
+  assert.equal(bench.group.refusal, null);
+  bench.lose(1006);
+  await bench.back();
+  await bench.joined({ position: at(5), snapshot: { messages: [], more: false } });
+  await joined;
+});
+
+test('a token that is being fetched is not fetched twice', async (t) => {
+  let asked = 0;
+  const bench = new Bench(t, { getToken: () => (++asked === 1 ? 'first' : new Promise(() => {})) });
+  bench.client.connect();
+  await turn();
+  await bench.welcome();
+  bench.lose(1006);
+  for (let times = 0; times < 3; times++) bench.client.hurry();
+  await turn();
+  assert.equal(asked, 2);
+});
+
+test('a listener may close the client, or rename it, at any event', async (t) => {
+  for (const type of ['user', 'layer', 'frame', 'status']) {
+    const bench = new Bench(t);
+    bench.group.join().catch(() => {});
+    bench.client.on(type, ({ status }) => status !== 'connected' && status !== 'offline' && bench.client.close());
+    bench.client.connect();
+    if (bench.client.status !== 'offline') await bench.welcome();
+    assert.equal(bench.client.status, 'offline', type);
+    for (const { readyState } of bench.sockets) assert.equal(readyState, 3);
+  }
+  for (const type of ['user', 'layer', 'frame']) {
+    const bench = new Bench(t);
+    const off = bench.client.on(type, () => {
+      off();
+      bench.client.rename('Ada');
+    });
+    bench.client.connect();
+    await bench.welcome();
+    assert.equal(bench.client.status, 'reconnecting', type);
+    await bench.welcome();
+    assert.deepEqual([bench.client.status, bench.last('hello').name, bench.sockets.length], ['connected', 'Ada', 2]);
+  }
+});
+
+test('a listener that closes the client at a frame keeps the group from what the frame says', async (t) => {
+  for (const whose of ['client', 'group']) {
+    const bench = new Bench(t);
+    bench[whose].on('frame', ({ frame }) => frame.type === 'joined' && bench.client.close());
+    await bench.enter(5);
+    assert.deepEqual([bench.client.status, bench.group.joined], ['offline', false]);
+  }
+});
+
+test('a client that came back asks once for members and reactions, after the last of what was missed', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  group.on('change', () => {});
+  const watched = group.watchMembers();
+  await turn();
+  bench.answer('presence', { type: 'presence', occupancy: 1, members: [ME] });
+  await watched;
+  bench.lose(1006);
+  await bench.back();
+  for (let offset = 6; offset < 16; offset++) await bench.joined({ position: at(16), recovered: true, messages: [message(offset)], more: true });
+  await bench.joined({ position: at(16), recovered: true, messages: [message(16)], more: false });
+  mock.timers.tick(2_000);
+  await turn();
+  assert.deepEqual([bench.all('history').length, bench.all('presence').length], [1, 1]);
+});
+
+test('a live resync asks for the reactions again, and leaves what it does not speak of', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const reactions = { 'id-5': { counts: { a: 2 }, rev: 7, mine: ['a'] } };
+  const group = await bench.enter(5, { messages: [message(5)], chat: { unread: 3, reactions } });
+  group.on('change', () => {});
+  bench.say({ type: 'resync', group: 'lobby', reason: 'trimmed', position: at(9), snapshot: { messages: [message(5), message(9)], more: false } });
+  assert.equal(group.unread, 3);
+  mock.timers.tick(2_000);
+  await turn();
+  bench.answer('history', { type: 'history', messages: [message(5), message(9)], more: false, chat: { reactions } });
+  await turn();
+  assert.deepEqual([group.find('id-5').reactions, group.find('id-5').reacted], [{ a: 2 }, ['a']]);
+});
+
+test('who writes is no longer shown, and told of, when the link is lost', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.say({ type: 'chat.typing', group: 'lobby', position: null, user: { id: 'g-bo', name: 'Bo' } });
+  bench.lose(1006);
+  assert.deepEqual(bench.heard('typing').map(({ typing }) => typing.length), [1, 0]);
+});
+
+test('what was read is told once a connection, also by who one is now, and not in a group that was left', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  const read = async () => {
+    group.read();
+    mock.timers.tick(2_000);
+    await turn();
+    return bench.all('chat.read').map(({ position }) => position.offset);
+  };
+  assert.deepEqual(await read(), [5]);
+  bench.answer('chat.read', { type: 'ack', read: at(5) });
+  assert.deepEqual(await read(), [5]);
+  bench.lose(1006);
+  await bench.back({ id: 'g-other', name: 'Ana' });
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  assert.deepEqual(await read(), [5]);
+  bench.answer('chat.read', { type: 'ack', read: at(5) });
+
+  bench.say(message(6));
+  group.read();
+  bench.lose(1006);
+  await bench.back({ id: 'g-other', name: 'Ana' });
+  await bench.joined({ position: at(6), recovered: true, messages: [], more: false });
+  mock.timers.tick(2_000);
+  await turn();
+  assert.deepEqual(bench.all('chat.read').map(({ position }) => position.offset), [6], 'a lost connection forgets nothing');
+  bench.answer('chat.read', { type: 'ack', read: at(6) });
+
+  bench.say(message(7));
+  group.read();
+  group.leave();
+  group.join().catch(() => {});
+  await turn();
+  await bench.joined({ position: at(7), snapshot: { messages: [], more: false } });
+  mock.timers.tick(2_000);
+  await turn();
+  assert.equal(bench.all('chat.read').length, 1);
+  assert.deepEqual(await read(), [6, 7], 'who is back tells of it as before');
+});
+
+test('a client that was closed and connects again reads, and asks, as before', async (t) => {
+  paused(t);
+  const bench = new Bench(t);
+  const group = await bench.enter(5);
+  bench.client.close();
+  bench.client.connect();
+  await bench.welcome();
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  group.read();
+  mock.timers.tick(2_000);
+  await turn();
+  assert.equal(bench.all('chat.read').length, 1);
 });

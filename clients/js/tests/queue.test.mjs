@@ -391,3 +391,238 @@ test('a reaction that is refused is taken back from the screen', async (t) => {
   await assert.rejects(promise, { code: 'too_large' });
   assert.deepEqual([entry.reactions, entry.reacted], [{ '👍': 2 }, ['👍']]);
 });
+
+/** The reactions that the screen shows of the one message of a bench. */
+function shown({ group }) {
+  const [{ reactions, reacted }] = group.messages;
+  return [reactions, reacted];
+}
+
+/** The hub tells everybody of the reactions to `id-6`. */
+function tell(bench, counts, rev) {
+  bench.say({ type: 'chat.reactions', group: 'lobby', id: 'id-6', position: null, counts, rev });
+}
+
+/** The hub answers reaction number `n` of this connection. */
+function answerReaction(bench, n, fields = { type: 'ack' }) {
+  const { ref } = bench.all('chat.react')[n];
+  bench.say({ ref, group: 'lobby', id: 'id-6', ...fields });
+  return turn();
+}
+
+test('two kinds given one after the other are shown all the time, in whichever order the hub speaks', async (t) => {
+  for (const ackFirst of [true, false]) {
+    const bench = new Bench(t);
+    const chat = { reactions: { 'id-6': { counts: { b: 5 }, rev: 1, mine: [] } } };
+    await bench.enter(6, { messages: [message(6)], chat });
+    const both = [bench.group.react('id-6', 'a'), bench.group.react('id-6', 'b')];
+    assert.deepEqual(shown(bench), [{ b: 6, a: 1 }, ['a', 'b']]);
+    const deeds = [() => answerReaction(bench, 0), () => tell(bench, { a: 1, b: 5 }, 2), () => answerReaction(bench, 1)];
+    if (!ackFirst) deeds.push(deeds.shift());
+    for (const deed of deeds.slice(0, 2)) {
+      await deed();
+      assert.deepEqual(shown(bench), [{ b: 6, a: 1 }, ['a', 'b']]);
+    }
+    tell(bench, { a: 1, b: 6 }, 3);
+    await deeds[2]();
+    await Promise.all(both);
+    assert.deepEqual(shown(bench), [{ a: 1, b: 6 }, ['a', 'b']]);
+  }
+});
+
+test('an own reaction stays, and counts once, while others react', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(6, { messages: [message(6)] });
+  const given = bench.group.react('id-6', 'mine');
+  tell(bench, { other: 1 }, 10);
+  assert.deepEqual(shown(bench), [{ mine: 1 }, ['mine']], 'whether ours is in it nobody can say yet');
+  await answerReaction(bench, 0);
+  await given;
+  assert.deepEqual(shown(bench), [{ other: 1, mine: 1 }, ['mine']]);
+  tell(bench, { other: 1, mine: 1 }, 11);
+  assert.deepEqual(shown(bench), [{ other: 1, mine: 1 }, ['mine']]);
+  // Theirs overtakes our answer, with ours in it.
+  const taken = bench.group.react('id-6', 'mine', false);
+  tell(bench, { other: 1 }, 12);
+  await answerReaction(bench, 1);
+  await taken;
+  assert.deepEqual(shown(bench), [{ other: 1 }, []]);
+});
+
+test('refused reactions are taken back, whatever else was clicked and came meanwhile, and only if they were shown', async (t) => {
+  const refusal = { type: 'error', code: 'not_found', message: 'gone' };
+  const bench = new Bench(t);
+  const chat = { reactions: { 'id-6': { counts: { a: 5 }, rev: 1, mine: [] } } };
+  await bench.enter(6, { messages: [message(6)], chat });
+  const click = (on) => assert.rejects(bench.group.react('id-6', 'a', on), { code: 'not_found' });
+  const refused = [click(true), click(false), click(true)];
+  tell(bench, { a: 6, b: 1 }, 2);
+  assert.deepEqual(shown(bench), [{ a: 6 }, ['a']]);
+  for (let n = 0; n < 3; n++) await answerReaction(bench, n, refusal);
+  await Promise.all(refused);
+  assert.deepEqual(shown(bench), [{ a: 6, b: 1 }, []]);
+
+  const known = new Bench(t);
+  await known.enter(6, { messages: [message(6)], chat: { reactions: { 'id-6': { counts: { a: 1 }, rev: 1, mine: ['a'] } } } });
+  const again = assert.rejects(known.group.react('id-6', 'a'), { code: 'not_found' });
+  await answerReaction(known, 0, refusal);
+  await again;
+  assert.deepEqual(shown(known), [{ a: 1 }, ['a']]);
+});
+
+test('a kind may be called as what every object has', async (t) => {
+  for (const kind of ['constructor', 'toString', '__proto__']) {
+    const bench = new Bench(t);
+    await bench.enter(6, { messages: [message(6)] });
+    bench.group.react('id-6', kind).catch(() => {});
+    const [{ reactions, reacted }] = bench.group.messages;
+    assert.deepEqual([Object.entries(reactions), reacted], [[[kind, 1]], [kind]]);
+  }
+});
+
+test('what is larger than the hub reads fails by itself, and the others go on', async (t) => {
+  const bench = new Bench(t);
+  bench.group.join().catch(() => {});
+  bench.client.connect();
+  await bench.welcome(ME, { limits: { frame_bytes: 400 } });
+  await bench.joined({ position: at(5), snapshot: { messages: [], more: false } });
+  await assert.rejects(bench.group.send('é'.repeat(200)), { code: 'too_large' });
+  const small = bench.group.send('é'.repeat(50));
+  assert.deepEqual(bench.all('chat.send').map(({ text }) => text.length), [50]);
+  ack(bench);
+  await small;
+  assert.deepEqual(states(bench).map(([, state]) => state), ['settled', 'failed']);
+});
+
+test('what JSON cannot hold fails by itself, and what was given may be changed afterwards', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  await assert.rejects(bench.group.send({ text: 'x', data: { n: 1n } }), TypeError);
+  assert.deepEqual(bench.texts(), []);
+  const data = { n: 1 };
+  bench.group.send({ text: 'x', data }).catch(() => {});
+  data.n = 2;
+  bench.lose(1006);
+  await bench.back();
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  assert.deepEqual(bench.last('chat.send').data, { n: 1 });
+  assert.deepEqual(bench.group.messages[0].data, { n: 1 });
+});
+
+test('a message whose ack was lost stands once, although it was amended from another tab meanwhile', async (t) => {
+  for (const amendment of [{ text: 'mine, edited' }, { text: undefined, deleted: true }]) {
+    const bench = new Bench(t);
+    const { group } = bench;
+    await bench.enter(5);
+    const promise = group.send('mine');
+    bench.lose(1006);
+    await bench.back();
+    const amended = message(7, { id: 'own', first: at(6), version: 2, client_id: 'amends', user: ME, ...amendment });
+    await bench.joined({ position: at(7), recovered: true, messages: [amended], more: false });
+    ack(bench, { position: at(6) });
+    assert.equal((await promise).id, 'own');
+    assert.deepEqual(group.messages.map(({ id, version, state }) => [id, version, state]), [['own', 2, 'settled']]);
+    assert.equal(bench.client.queue.length, 0);
+  }
+});
+
+test('a late copy of an own message, whose newer version stands already, leaves nothing on its way', async (t) => {
+  const bench = new Bench(t);
+  const { group } = bench;
+  await bench.enter(5);
+  const promise = group.send('mine');
+  const { client_id } = bench.last('chat.send');
+  bench.lose(1006);
+  await bench.back();
+  const common = { id: 'own', user: ME };
+  const edited = message(7, { ...common, first: at(6), version: 2, client_id: 'amends', text: 'edited' });
+  await bench.joined({ position: at(7), recovered: true, messages: [edited], more: false });
+  bench.say(message(6, { ...common, client_id, text: 'mine' }));
+  bench.lose(1006);
+  assert.equal((await promise).id, 'own');
+  assert.deepEqual(states(bench), [['edited', 'settled']]);
+});
+
+test('a repeat that is acked where the message was amended stands where it began', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.group.send('mine').catch(() => {});
+  ack(bench, { position: at(8) });
+  bench.say(message(6));
+  bench.say({ type: 'settled', group: 'lobby', items: [{ id: 'elsewhere', position: at(7) }] });
+  const edited = { id: 'own', user: ME, first: at(5), version: 2, text: 'edited' };
+  bench.say(message(8, { ...edited, client_id: 'amends' }));
+  assert.deepEqual(bench.texts(), ['edited', 'text 6']);
+});
+
+test('what failed takes no place of what waits, and the oldest of it makes way', async (t) => {
+  const bench = new Bench(t, { queueMax: 3 });
+  await bench.enter(5);
+  for (let n = 0; n < 5; n++) {
+    const refused = assert.rejects(bench.group.send(`n${n}`), { code: 'internal' });
+    bench.answer('chat.send', { type: 'error', code: 'internal', message: 'a fault' });
+    await refused;
+  }
+  assert.deepEqual(states(bench), [['n2', 'failed'], ['n3', 'failed'], ['n4', 'failed']]);
+  assert.equal(bench.client.queue.length, 3);
+  const waiting = [1, 2, 3].map(() => bench.group.send('waits'));
+  await assert.rejects(bench.group.send('one more'), { code: 'queue_full' });
+  for (const { ref } of bench.all('chat.send').slice(-3)) bench.say({ type: 'ack', ref, group: 'lobby', id: ref, position: at(6), scope: 'cluster' });
+  await Promise.all(waiting);
+});
+
+test('what went out once goes its way, although nobody waits for it any more', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const over = new AbortController();
+  const aborted = assert.rejects(bench.group.send('aborted', { signal: over.signal }), { name: 'AbortError' });
+  const discarded = assert.rejects(bench.group.send('discarded'), { code: 'discarded' });
+  bench.lose(1006);
+  over.abort();
+  bench.group.discard(bench.group.messages[1].clientId);
+  await Promise.all([aborted, discarded]);
+  assert.deepEqual(states(bench), [['aborted', 'queued'], ['discarded', 'queued']], 'the hub may have them');
+  await bench.back();
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  assert.deepEqual(bench.all('chat.send').map(({ text }) => text), ['aborted', 'discarded']);
+});
+
+test('a request of a consumer of one\'s own is done when it is answered, whatever the answer says of a place', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5);
+  const asked = bench.group.ask('notes.add', { x: 1 });
+  bench.answer('notes.add', { type: 'notes.added', position: null });
+  await asked;
+  bench.lose(1006);
+  await bench.back();
+  await bench.joined({ position: at(5), recovered: true, messages: [], more: false });
+  assert.equal(bench.last('notes.add'), undefined);
+});
+
+test('a wait of weeks is cut to an hour, and is no wait of nothing', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.after(() => mock.timers.reset());
+  const bench = new Bench(t);
+  await bench.enter(5);
+  bench.group.send('hello').catch(() => {});
+  bench.answer('chat.send', { type: 'error', code: 'rate_limited', message: 'slow down', retry_after_s: 3_000_000 });
+  // A timer takes 2^31 ms at most, and goes off at once for more.
+  for (let part = 0; part < 120; part++) {
+    assert.equal(bench.all('chat.send').length, 1);
+    mock.timers.tick(30_000);
+    bench.say({ type: 'ping' });
+  }
+  assert.equal(bench.all('chat.send').length, 2);
+});
+
+test('an edit that was acked without a place is safe when its message is said to have another', async (t) => {
+  const bench = new Bench(t);
+  await bench.enter(5, { messages: [message(5, { user: ME })] });
+  const asked = ['two', 'three'].map((text) => bench.group.edit('id-5', text));
+  for (const { ref } of bench.all('chat.edit')) bench.say({ type: 'ack', ref, group: 'lobby', id: 'id-5', position: null, scope: 'node' });
+  await Promise.all(asked);
+  for (const left of [['three'], []]) {
+    bench.say({ type: 'settled', group: 'lobby', items: [{ id: 'id-5', position: at(7 - left.length) }] });
+    assert.deepEqual(bench.client.queue.map(({ frame }) => frame.text), left);
+  }
+});

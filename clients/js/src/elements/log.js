@@ -97,17 +97,18 @@ export class Log {
   async come(left = null) {
     this.#placed = false;
     const { group } = this.#surface;
-    const { unread } = group;
+    const isBehind = group.unread > 0;
     const others = () => group.messages.filter((entry) => entry.type === 'message' && !entry.mine && !entry.deleted);
-    if (unread > 0) {
-      await this.#back(() => others().length >= unread);
-      // What is older than all that could be brought is not known to be read either.
-      this.#firstNew = (others().at(-unread) ?? others()[0])?.key ?? null;
+    if (isBehind) {
+      await this.#back(() => others().length >= group.unread);
+      // More may have come meanwhile. What is older than all that could be brought is not known to be read either.
+      const first = group.unread > 0 ? (others().at(-group.unread) ?? others()[0]) : undefined;
+      this.#firstNew = first?.key ?? null;
     }
     const message = left && (await this.#find(left.id));
     this.show();
     if (left && message) this.#list.restore({ key: message.key, below: left.below });
-    else if (unread > 0 && this.#items.some(({ key }) => key === 'new')) this.#list.reveal('new', 0.1);
+    else if (isBehind && this.#items.some(({ key }) => key === 'new')) this.#list.reveal('new', 0.1);
     this.#placed = true;
     this.show();
   }

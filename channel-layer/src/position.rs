@@ -13,8 +13,13 @@ impl Epoch {
     /// An epoch that nobody else has drawn.
     #[must_use]
     pub fn random() -> Self {
+        Self::drawn(crate::random_u64)
+    }
+
+    /// An epoch of the first number drawn that is one.
+    pub(crate) fn drawn(mut random: impl FnMut() -> u64) -> Self {
         loop {
-            if let Some(epoch) = Self::from_u64(crate::random_u64()) {
+            if let Some(epoch) = Self::from_u64(random()) {
                 return epoch;
             }
         }

@@ -6,6 +6,7 @@
 mod backoff;
 mod calls;
 mod copy;
+mod core;
 mod held;
 mod inbound;
 mod openings;
@@ -38,8 +39,9 @@ use crate::{
     state::{Health, LayerState, Mode},
 };
 use calls::{Calls, READS_MAX};
+use core::{Command, Core};
 use futures_util::{FutureExt, future::ready};
-use owner::{Command, Owner};
+use owner::Owner;
 use presence::{SharedPresence, presence};
 use publisher::Pending;
 use reads::read_backend;
@@ -113,9 +115,11 @@ impl ResilientLayer {
             (Arc::new(Table::among_others(registry.node(), rules)), CancellationToken::new());
         let copies = TailBounds::of_copy(&bounds);
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        let calls = Calls::new(Arc::clone(&relay), Arc::clone(&reads));
-        let owner = Owner::new(calls, Arc::clone(&registry), copies, Arc::clone(&table), state, seen);
-        tasks.spawn(owner.run(queue, stop.clone(), farewell.clone(), deadline));
+        let calls = Calls::new(Arc::clone(&relay), registry.node(), Arc::clone(&reads));
+        let random = Box::new(crate::random_u64);
+        let core =
+            Core::new(Arc::clone(&registry), copies, Arc::clone(&table), state, seen, random, Instant::now());
+        tasks.spawn(Owner::new(core, calls).run(queue, stop.clone(), farewell.clone(), deadline));
         let (presence, presenter) =
             presence(Arc::clone(&relay), table, Arc::clone(&registry), status.clone(), deadline);
         let presence_stop = stop.child_token();

@@ -4,7 +4,7 @@ use crate::{
     history::{Recovered, Span},
     name::GroupName,
     relay::{LinkError, Relay},
-    resilient::owner::Command,
+    resilient::core::Command,
 };
 use tokio::sync::{mpsc, oneshot};
 

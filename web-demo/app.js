@@ -10,6 +10,7 @@ import { keep, recall } from './keep.js';
 import { counted, translate, words } from './words.js';
 
 const GROUP = /^[A-Za-z0-9._-]{1,99}$/;
+const SEEN = 'seen'; // the state of an entry of the browser's history whose group was open
 
 const at = (id) => document.getElementById(id);
 const client = createClient({ url: location.origin, queueStorage: recall.session });
@@ -56,10 +57,29 @@ function enter(name) {
   group.join().catch(() => {}); // Why not stands where the messages would.
 }
 
+const addressed = () => location.hash.slice(1) || ([...groups.keys()][0] ?? 'lobby');
+
+/** The address has changed: by a link, by hand, or by going back. */
+function follow() {
+  // Whoever left a group does not join it again by going back to where it was open.
+  if (history.state === SEEN && !groups.has(addressed())) readdress(current);
+  else open();
+}
+
+/** Another group, or none, takes the place of the one in the address. @param {string | null} name */
+function readdress(name) {
+  history.replaceState(SEEN, '', name ? `#${name}` : location.pathname);
+}
+
 function open() {
-  let name = location.hash.slice(1) || (groups.size === 0 ? 'lobby' : [...groups.keys()][0]);
-  if (!GROUP.test(name)) name = 'lobby';
+  const name = addressed();
+  show(GROUP.test(name) ? name : 'lobby');
+}
+
+/** @param {string} name */
+function show(name) {
   current = name;
+  history.replaceState(SEEN, '');
   enter(name);
   at('chat').setAttribute('group', name);
   at('people').open = false;
@@ -113,13 +133,12 @@ at('leave').addEventListener('click', () => {
   groups.delete(current);
   keep.groups([...groups.keys()]);
   const [next] = groups.keys();
+  readdress(next ?? null);
   if (next) {
-    // The way back leads to no group that was left.
-    location.replace(`#${next}`);
+    show(next);
   } else {
     current = null;
     at('chat').removeAttribute('group');
-    history.replaceState(null, '', location.pathname);
     // There is no group to leave any more, and one thing left to do.
     at('side').open = true;
     at('group').focus();
@@ -146,7 +165,7 @@ at('theme').addEventListener('change', () => {
   keep.theme(at('theme').value);
   paint(at('theme').value);
 });
-addEventListener('hashchange', open);
+addEventListener('hashchange', follow);
 // A phone's screen is the messages'; where there is room beside them, the rest stands open.
 const wide = matchMedia('(min-width: 640px)');
 const spread = () => (at('side').open = wide.matches);

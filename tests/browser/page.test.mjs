@@ -37,7 +37,6 @@ test('of many groups the open one is in sight, and told by more than a colour', 
     return document.querySelector('#groups a[aria-current]').textContent === 'g40' && top >= 0 && bottom <= innerHeight;
   });
   await a.page.emulateMedia({ forcedColors: 'active' });
-  // Looked at in one go, for the list is made anew whenever something happens.
   const [first, last] = await a.page.evaluate(() => {
     const all = [...document.querySelectorAll('#groups a')];
     return [all[0], all.at(-1)].map((link) => getComputedStyle(link).borderTopWidth);
@@ -67,14 +66,35 @@ test('the way back leads to no group that was left', async (t) => {
   const one = await hub(t);
   const chrome = await browser(t);
   const a = await Visitor.open(chrome, one.url);
-  for (const name of ['garden', 'kitchen']) {
+  for (const name of ['garden', 'kitchen', 'garden']) {
     await a.page.evaluate((name) => (location.hash = name), name);
     await a.room(name);
   }
   await a.page.locator('#leave').click();
   await a.room('lobby');
   await a.page.goBack();
+  await a.room('kitchen');
+  await a.page.goBack();
+  await a.page.waitForURL('**/#kitchen');
+  await a.page.goBack();
+  await a.room('lobby');
+  assert.deepEqual(await a.page.locator('#groups a').allTextContents(), ['lobby', 'kitchen']);
+  assert.deepEqual(a.faults, []);
+});
+
+test('a link that is pressed while news comes is followed all the same', async (t) => {
+  const one = await hub(t);
+  const chrome = await browser(t);
+  const a = await Visitor.open(chrome, one.url);
+  await a.page.evaluate(() => (location.hash = 'garden'));
   await a.room('garden');
-  assert.deepEqual(await a.page.locator('#groups a').allTextContents(), ['lobby', 'garden']);
+  const link = a.page.locator('#groups a').first();
+  await link.hover();
+  await a.page.mouse.down();
+  const talker = await Talker.open(chrome, one.url, 'Cy');
+  await talker.say('lobby', lines(2));
+  await link.getByText('2 new').waitFor();
+  await a.page.mouse.up();
+  await a.room('lobby');
   assert.deepEqual(a.faults, []);
 });

@@ -74,6 +74,14 @@ pub struct Position {
 const MISSING_MAX: u64 = 256;
 
 impl Position {
+    /// The later of two positions. Where the epochs differ that is `other`, which was read last.
+    pub(crate) fn or_later(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if other.epoch != self.epoch || other.offset > self.offset => other,
+            _ => self,
+        }
+    }
+
     /// The positions between `before` and this one, in which a history that has both next to each other holds nothing: what
     /// stood there was amended since, and stands further on. None where they are too many to be gone through.
     pub fn missing_after(self, before: Self) -> impl Iterator<Item = Self> {

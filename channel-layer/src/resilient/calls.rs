@@ -5,10 +5,10 @@
 
 use crate::{
     error::{Error, Result},
-    history::{Recovered, Span},
+    history::{Recovered, Remembered, Span},
     message::Message,
     name::{ChannelName, GroupName},
-    position::Position,
+    position::{Epoch, Position},
     relay::{Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
     report::Census,
     resilient::room::Taken,
@@ -37,10 +37,13 @@ pub(super) enum Call {
     /// Under which generation which groups are opened, and how.
     Open(u64, Vec<Opening>, Vec<GroupName>),
     Publish(Vec<Outgoing>),
+    PutBack(GroupName, Epoch, Vec<Remembered>),
     /// What came after a position.
     Read(GroupName, Position),
     Send(ChannelName, Message, oneshot::Sender<Result<()>>, Taken),
     Announce,
+    /// The canary of this number.
+    Probe(u64),
 }
 
 /// A call that has been answered.
@@ -52,10 +55,12 @@ pub(super) enum Done {
     /// Under which generation which groups were opened.
     Opened(u64, Vec<GroupName>, Answer<Vec<Opened>>),
     Published(Answer<Vec<Answer<Verdict>>>),
+    PutBack(GroupName, Answer<()>),
     Read(GroupName, Answer<Recovered>),
     /// A direct message; its caller has the answer.
     Passed,
     Announced(Answer<Census>),
+    Probed(Answer<()>),
 }
 
 /// The calls that are under way.
@@ -108,6 +113,9 @@ impl Calls {
                 async move { Done::Opened(generation, groups, relay.open(openings).await) }.boxed()
             }
             Call::Publish(batch) => async move { Done::Published(relay.publish(batch).await) }.boxed(),
+            Call::PutBack(group, epoch, lost) => {
+                async move { Done::PutBack(group.clone(), relay.put_back(group, epoch, lost).await) }.boxed()
+            }
             Call::Read(group, after) => {
                 let places = Arc::clone(&self.places);
                 async move {
@@ -117,6 +125,7 @@ impl Calls {
                 }
                 .boxed()
             }
+            Call::Probe(number) => async move { Done::Probed(relay.probe(number).await) }.boxed(),
             Call::Announce => async move { Done::Announced(relay.announce(&node).await) }.boxed(),
             Call::Send(to, message, answer, room) => async move {
                 let _room = room;

@@ -4,7 +4,12 @@
 //! its target's: the history keeps the newest version alone. Whether a text was replaced or taken back is the sender's
 //! to say in the body; the layer knows only that nothing follows a deletion.
 
-use crate::{message::MessageId, position::Position};
+use crate::{
+    delivery::Posted,
+    error::{Error, Result},
+    message::{Message, MessageId},
+    position::Position,
+};
 
 /// Whose a message is: 64 bits that mean nothing to the layer, a hash of the user for instance. Only its owner may amend
 /// a message; one without an owner stays as it is.
@@ -48,10 +53,29 @@ pub struct Amends {
 pub struct Version {
     /// 2 after the first amendment, and so on.
     pub number: u64,
-    /// Where version 1 stood: its place on a screen.
-    pub first: Position,
+    /// Where version 1 stood: its place on a screen. `None`: it has not been numbered yet.
+    pub first: Option<Position>,
     /// The id of the amendment itself.
     pub by: MessageId,
     /// What it was.
     pub amendment: Amendment,
+}
+
+impl Version {
+    /// What the amendment `by` makes of `present`, the newest version of its target, if it may.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when that was deleted, [`Error::Forbidden`] when it has another owner, or none.
+    pub(crate) fn after(present: &Posted, by: &Message, amendment: Amendment) -> Result<Self> {
+        let (number, first) = match &present.version {
+            Some(version) if version.amendment == Amendment::Delete => return Err(Error::NotFound),
+            Some(version) => (version.number, version.first),
+            None => (1, present.position),
+        };
+        if present.owner.is_none() || present.owner != by.owner {
+            return Err(Error::Forbidden);
+        }
+        Ok(Self { number: number + 1, first, by: by.id, amendment })
+    }
 }

@@ -26,18 +26,22 @@ pub struct Bounds {
     /// Ids that a group knows at least, to recognise repeats by, and no more than twice as many: more than all nodes' tails and
     /// what may wait to be sent.
     pub ids: usize,
+    /// What a node keeps of its own messages that the backend does not have yet, of all groups together. Beyond it the oldest are
+    /// lost, and that is said.
+    pub spool: Kept,
     /// What a node remembers of all groups together, in bytes, roughly. Beyond it groups that were used long ago make room.
     pub node_bytes: usize,
 }
 
 impl Default for Bounds {
-    /// 1,000 messages, 1 MiB and 24 hours a group; 100 messages, 256 KiB and 5 minutes of it on a node; 12,000 ids; 256 MiB a
-    /// node.
+    /// 1,000 messages, 1 MiB and 24 hours a group; 100 messages, 256 KiB and 5 minutes of it on a node; 12,000 ids; 10,000
+    /// messages, 32 MiB and an hour that only this node has; 256 MiB a node.
     fn default() -> Self {
         Self {
             history: Kept { messages: 1_000, bytes: 1 << 20, age: Duration::from_hours(24) },
             tail: Kept { messages: 100, bytes: 256 << 10, age: Duration::from_mins(5) },
             ids: 12_000,
+            spool: Kept { messages: 10_000, bytes: 32 << 20, age: Duration::from_hours(1) },
             node_bytes: 256 << 20,
         }
     }
@@ -46,13 +50,13 @@ impl Default for Bounds {
 impl Bounds {
     /// The same, as far as they go together: a tail is a part of its history, and an id outlives what it names.
     pub(crate) fn fitted(self) -> Self {
-        let Self { history, tail, ids, node_bytes } = self;
+        let Self { history, tail, ids, spool, node_bytes } = self;
         let history = Kept { messages: history.messages.max(1), ..history };
         let tail = Kept {
             messages: tail.messages.min(history.messages),
             bytes: tail.bytes.min(history.bytes),
             age: tail.age.min(history.age),
         };
-        Self { history, tail, ids: ids.max(history.messages), node_bytes }
+        Self { history, tail, ids: ids.max(history.messages), spool, node_bytes }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     amend::{Amends, Owner, Version},
     history::{GapReason, Page},
     member::Attendance,
-    message::{Body, Message, MessageId, bare_digest},
+    message::{Body, Message, MessageId, Retention, bare_digest},
     name::{ChannelName, GroupName},
     position::Position,
 };
@@ -25,6 +25,22 @@ pub enum Delivery {
         id: MessageId,
         /// Where it stands.
         position: Position,
+    },
+    /// Some messages are lost, and it is not known which; what follows is whole.
+    Gap {
+        /// The group it is of.
+        group: GroupName,
+        /// Where the history says so; `None`: it does not yet.
+        position: Option<Position>,
+        /// How many.
+        lost: u64,
+        /// Why.
+        reason: GapReason,
+    },
+    /// A reader whom a history could not answer asks again now.
+    Answerable {
+        /// The group.
+        group: GroupName,
     },
     /// What members hold of this group is not what the history holds: take this instead.
     Resync {
@@ -53,8 +69,12 @@ pub struct Posted {
     pub group: GroupName,
     /// What it is known by, in every version.
     pub id: MessageId,
-    /// Its place in the history; `None` for an ephemeral one.
+    /// Its place in the history; `None` for an ephemeral one, and for one that is still to be numbered.
     pub position: Option<Position>,
+    /// Where it stood in earlier epochs, the latest first: it was lost there, and put back by a node that had it.
+    pub was: Box<[Position]>,
+    /// Whether it has, or will have, a place in the history.
+    pub retention: Retention,
     /// What it is if it was amended; `None`: it is what was sent first. Boxed, for few are.
     pub version: Option<Box<Version>>,
     /// Who may amend it.
@@ -67,11 +87,28 @@ pub struct Posted {
 }
 
 impl Posted {
-    /// `message` at `position` of `group`'s history.
+    /// `message` at `position` of `group`'s history; without one it is ephemeral.
     #[must_use]
     pub fn new(group: GroupName, message: Message, position: Option<Position>) -> Self {
         let Message { id, except, owner, body, .. } = message;
-        Self { group, id, position, version: None, owner, except, body, rendered: OnceLock::new() }
+        let retention = if position.is_some() { Retention::Kept } else { Retention::Ephemeral };
+        Self {
+            group,
+            id,
+            position,
+            was: Box::default(),
+            retention,
+            version: None,
+            owner,
+            except,
+            body,
+            rendered: OnceLock::new(),
+        }
+    }
+
+    /// A message that is kept, and has no place in the history yet.
+    pub(crate) fn unplaced(group: GroupName, message: Message) -> Self {
+        Self { retention: Retention::Kept, ..Self::new(group, message, None) }
     }
 
     /// The message that this one became by an amendment.

@@ -2,6 +2,7 @@
 
 use crate::{
     delivery::Posted,
+    gap::{Gap, Hole},
     position::{Epoch, Position},
 };
 use std::sync::Arc;
@@ -43,9 +44,26 @@ pub enum GapReason {
     Rebuilt,
     /// There is more to catch up on than one answer carries.
     TooFar,
+    /// A node that was on its own for long could not keep all that was sent there.
+    SpoolOverflow,
+    /// Whether a message was kept could not be known any more.
+    Undecided,
+    /// A backend lost what it had acknowledged, and nobody had it any more.
+    Hole,
 }
 
 impl GapReason {
+    /// The whole list.
+    pub const ALL: &[Self] = &[
+        Self::Trimmed,
+        Self::UnknownEpoch,
+        Self::Rebuilt,
+        Self::TooFar,
+        Self::SpoolOverflow,
+        Self::Undecided,
+        Self::Hole,
+    ];
+
     /// The word for it on the wire and in logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -54,6 +72,9 @@ impl GapReason {
             Self::UnknownEpoch => "unknown_epoch",
             Self::Rebuilt => "rebuilt",
             Self::TooFar => "too_far",
+            Self::SpoolOverflow => "spool_overflow",
+            Self::Undecided => "undecided",
+            Self::Hole => "hole",
         }
     }
 }
@@ -75,6 +96,26 @@ impl Recovered {
             Self::All(page) | Self::Gap(_, page) => page,
         }
     }
+}
+
+impl Page {
+    /// What is announced in it to be lost that a reader at `known` has not seen: then it has not caught up by this.
+    #[must_use]
+    pub fn gap_after(&self, known: Position) -> Option<GapReason> {
+        let is_seen = |hole: &Hole| hole.epoch == known.epoch && hole.last <= known.offset;
+        let gaps = self.messages.iter().filter_map(|posted| Gap::of(posted));
+        let mut unseen = gaps.filter(|gap| gap.holes.is_empty() || !gap.holes.iter().all(is_seen));
+        unseen.next().map(|gap| gap.reason)
+    }
+}
+
+/// A message that a node has, and a backend has lost.
+#[derive(Debug, Clone)]
+pub struct Remembered {
+    /// The message, with the position that it had.
+    pub posted: Arc<Posted>,
+    /// Of the epoch of that position: what stood behind this offset and before the message was amended since, and is no loss.
+    pub after: u64,
 }
 
 /// The epochs of one history: the present one, and the past ones that a position may still name.
@@ -106,19 +147,28 @@ impl Lineage {
 
     /// After which offset a reader at `known` goes on, when the last one is `head`.
     ///
-    /// An epoch that lost nothing costs nobody anything: its offsets up to its base stay valid.
+    /// An epoch that lost nothing costs nobody anything: its offsets up to its base stay valid. What a past epoch had behind its base
+    /// was put back, as far as anybody had it, and tells by its former positions who has seen it.
     ///
     /// # Errors
     ///
     /// [`GapReason::UnknownEpoch`] or [`GapReason::Rebuilt`].
     pub fn resume(&self, known: Position, head: u64) -> Result<u64, GapReason> {
-        let base = if known.epoch == self.epoch {
-            head
-        } else {
-            let past = self.past.iter().find(|past| past.epoch == known.epoch);
-            past.ok_or(GapReason::UnknownEpoch)?.base
-        };
-        if known.offset <= base { Ok(known.offset) } else { Err(GapReason::Rebuilt) }
+        if known.epoch == self.epoch {
+            return if known.offset <= head { Ok(known.offset) } else { Err(GapReason::Rebuilt) };
+        }
+        let past = self.past_epoch(known.epoch).ok_or(GapReason::UnknownEpoch)?;
+        Ok(known.offset.min(past.base))
+    }
+
+    fn past_epoch(&self, epoch: Epoch) -> Option<&PastEpoch> {
+        self.past.iter().find(|past| past.epoch == epoch)
+    }
+
+    /// Whether what stood at a position is in the history, where it was or further on, or was said to be lost.
+    pub(crate) fn accounts_for(&self, position: Position) -> bool {
+        position.epoch == self.epoch
+            || self.past_epoch(position.epoch).is_some_and(|past| position.offset <= past.high)
     }
 }
 
@@ -134,7 +184,10 @@ mod tests {
         assert_eq!(at(now, 20), Ok(20));
         assert_eq!(at(now, 21), Err(GapReason::Rebuilt));
         assert_eq!(at(before, 10), Ok(10));
-        assert_eq!(at(before, 11), Err(GapReason::Rebuilt));
+        assert_eq!(at(before, 11), Ok(10), "what came after it may have been put back");
         assert_eq!(at(other, 1), Err(GapReason::UnknownEpoch));
+        let accounted = |epoch, offset| lineage.accounts_for(Position { epoch, offset });
+        assert!(accounted(now, 30) && accounted(before, 12));
+        assert!(!accounted(before, 13) && !accounted(other, 1));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     amend::Amendment,
+    delivery::Posted,
     error::Result,
     history::{Recovered, Span},
     mailbox::Mailbox,
@@ -90,8 +91,17 @@ pub trait ChannelLayer: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::Error::Unavailable) when it is not on this node and the backend is away.
+    /// [`Unavailable`](crate::Error::Unavailable) when it is not on this node and the backend is away: a
+    /// [`Delivery::Answerable`](crate::Delivery::Answerable) tells the members of the group when to ask again.
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered>;
+
+    /// What members of the group on this node were given before it had a place in the history, and still has none, oldest first:
+    /// for whoever joins while there is no backend to number it. To be asked for before the [`history`](Self::history), which may
+    /// have some of it by then.
+    fn unplaced(&self, group: &GroupName) -> Vec<Arc<Posted>> {
+        let _all_placed = group;
+        Vec::new()
+    }
 
     /// Who is in which group.
     fn presence(&self) -> Arc<dyn Presence>;

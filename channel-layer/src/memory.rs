@@ -114,7 +114,13 @@ fn post(name: &GroupName, group: &mut Group, message: Message, bounds: TailBound
     if message.floor.is_some_and(|floor| tail.forgets_after(floor)) {
         return Err(Error::Undecided);
     }
-    let version = message.amends().map(|amends| next_version(tail, &message, amends)).transpose()?;
+    let version = match message.amends() {
+        Some(Amends { target, amendment }) => {
+            let present = tail.newest(target).ok_or(Error::NotFound)?;
+            Some((target, Version::after(present, &message, amendment)?))
+        }
+        None => None,
+    };
     let Position { epoch, offset } = tail.head();
     let position = Position { epoch, offset: offset + 1 };
     let digest = message.digest();
@@ -125,21 +131,6 @@ fn post(name: &GroupName, group: &mut Group, message: Message, bounds: TailBound
     }
     group.post(Arc::new(posted), digest, Instant::now());
     Ok(position)
-}
-
-/// What an amendment makes of its target, if it may.
-fn next_version(tail: &Tail, by: &Message, amends: Amends) -> Result<(MessageId, Version)> {
-    let Amends { target, amendment } = amends;
-    let present = tail.newest(target).ok_or(Error::NotFound)?;
-    let (number, first) = match &present.version {
-        Some(version) if version.amendment == Amendment::Delete => return Err(Error::NotFound),
-        Some(version) => (version.number, version.first),
-        None => (1, present.position.ok_or(Error::NotFound)?),
-    };
-    if present.owner.is_none() || present.owner != by.owner {
-        return Err(Error::Forbidden);
-    }
-    Ok((target, Version { number: number + 1, first, by: by.id, amendment }))
 }
 
 /// The history of a group. One that was forgotten begins anew, in an epoch of its own: no position is given twice.

@@ -13,8 +13,13 @@ impl Epoch {
     /// An epoch that nobody else has drawn.
     #[must_use]
     pub fn random() -> Self {
+        Self::drawn(crate::random_u64)
+    }
+
+    /// An epoch of the first number drawn that is one.
+    pub(crate) fn drawn(mut random: impl FnMut() -> u64) -> Self {
         loop {
-            if let Some(epoch) = Self::from_u64(crate::random_u64()) {
+            if let Some(epoch) = Self::from_u64(random()) {
                 return epoch;
             }
         }
@@ -69,6 +74,14 @@ pub struct Position {
 const MISSING_MAX: u64 = 256;
 
 impl Position {
+    /// The later of two positions. Where the epochs differ that is `other`, which was read last.
+    pub(crate) fn or_later(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if other.epoch != self.epoch || other.offset > self.offset => other,
+            _ => self,
+        }
+    }
+
     /// The positions between `before` and this one, in which a history that has both next to each other holds nothing: what
     /// stood there was amended since, and stands further on. None where they are too many to be gone through.
     pub fn missing_after(self, before: Self) -> impl Iterator<Item = Self> {

@@ -5,7 +5,7 @@
 
 use crate::{
     delivery::Posted,
-    history::{Lineage, Recovered, Span},
+    history::{Lineage, Recovered, Remembered, Span},
     message::Message,
     name::{ChannelName, GroupName},
     position::{Epoch, Position},
@@ -23,6 +23,9 @@ pub enum LinkError {
     /// A connection was refused, or has ended.
     #[error("the connection failed: {0}")]
     Closed(String),
+    /// What is published does not come back.
+    #[error("what is published does not come back")]
+    Silent,
     /// There was no answer in time; whether the backend did what it was asked is unknown.
     #[error("no answer in time")]
     TimedOut,
@@ -68,6 +71,8 @@ pub enum Incoming {
         /// As it was given to [`Relay::present`].
         change: Bytes,
     },
+    /// What [`Relay::probe`] sent has come back.
+    Probe(u64),
     /// Some arrivals were dropped, because the reader was too slow for them: read what may be missing.
     Dropped,
     /// The link has ended; nothing follows.
@@ -153,8 +158,21 @@ pub trait Relay: Send + Sync + fmt::Debug + 'static {
     /// Numbers, keeps and publishes each in turn, in one round trip; one verdict each, in order.
     fn publish(&self, batch: Vec<Outgoing>) -> Answered<'_, Vec<Result<Verdict, LinkError>>>;
 
+    /// Puts back what an opening shows that the backend has lost, in this order, unless another node did: each is numbered anew in
+    /// `epoch`, the present one, and says where it stood. Positions before it that nobody has put back are announced.
+    ///
+    /// A backend that never loses what it took has nothing to do.
+    fn put_back(&self, group: GroupName, epoch: Epoch, lost: Vec<Remembered>) -> Answered<'_, ()> {
+        let _kept = (group, epoch, lost);
+        ready(Ok(())).boxed()
+    }
+
     /// Passes a message on to the mailbox of another node.
     fn send(&self, to: ChannelName, message: Message) -> Answered<'_, ()>;
+
+    /// Publishes a number to this node itself, on the way that a message to a group takes: it has to come back as
+    /// [`Incoming::Probe`].
+    fn probe(&self, number: u64) -> Answered<'_, ()>;
 
     /// Subscribes to groups. `Ok`: the backend has confirmed every one.
     fn subscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()>;

@@ -18,6 +18,8 @@ pub struct Report {
     pub messages: usize,
     /// Mailboxes that were made on this node and not dropped.
     pub mailboxes: usize,
+    /// Messages that only this node has, and keeps for the others.
+    pub spooled: usize,
     /// Members of all groups: a mailbox of this node counts once for each of its groups.
     pub memberships: usize,
     /// What has happened since the start.
@@ -78,6 +80,12 @@ pub struct Counts {
     pub connect_failures: u64,
     /// Times that the layer was healthy again after it was not.
     pub heals: u64,
+    /// Messages that this node had handed out by itself, and that are in the history now.
+    pub replayed: u64,
+    /// Messages that the backend had lost and this node put back, unless another did.
+    pub put_back: u64,
+    /// Messages that this node could not keep for the others, or of which it cannot be known whether they have them.
+    pub spool_dropped: u64,
     /// How long it was not healthy, in microseconds, the present time included.
     pub away_us: u64,
 }
@@ -94,6 +102,9 @@ pub(crate) struct Counters {
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) heals: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) put_back: Counter,
+    pub(crate) spool_dropped: Counter,
     pub(crate) away_us: Counter,
 }
 
@@ -123,6 +134,9 @@ impl Counters {
             connects: self.connects.get(),
             connect_failures: self.connect_failures.get(),
             heals: self.heals.get(),
+            replayed: self.replayed.get(),
+            put_back: self.put_back.get(),
+            spool_dropped: self.spool_dropped.get(),
             away_us: self.away_us.get(),
         }
     }

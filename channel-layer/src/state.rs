@@ -29,15 +29,21 @@ impl Mode {
 /// Whether it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// There is no link to the backend: what needs one is refused.
+    /// The first link to the backend is being made.
     Connecting,
     /// What is sent reaches every node.
     Healthy,
+    /// Something is late; what is sent may still reach every node.
+    Suspect,
+    /// The backend is away: what is sent reaches the members on this node now, and those on the others once it is back.
+    Degraded,
+    /// The backend is back, and what was sent meanwhile is being exchanged.
+    Healing,
 }
 
 impl Health {
     /// The whole list.
-    pub const ALL: &[Self] = &[Self::Connecting, Self::Healthy];
+    pub const ALL: &[Self] = &[Self::Connecting, Self::Healthy, Self::Suspect, Self::Degraded, Self::Healing];
 
     /// The word for it on the wire and in logs.
     #[must_use]
@@ -45,6 +51,9 @@ impl Health {
         match self {
             Self::Connecting => "connecting",
             Self::Healthy => "healthy",
+            Self::Suspect => "suspect",
+            Self::Degraded => "degraded",
+            Self::Healing => "healing",
         }
     }
 }
@@ -72,8 +81,8 @@ impl LayerState {
     #[must_use]
     pub fn scope(&self) -> Scope {
         match (self.mode, self.health) {
-            (Mode::Redis | Mode::Other(_), Health::Healthy) => Scope::Cluster,
-            (_, Health::Connecting) | (Mode::Memory, _) => Scope::Node,
+            (Mode::Redis | Mode::Other(_), Health::Healthy | Health::Suspect) => Scope::Cluster,
+            _ => Scope::Node,
         }
     }
 }

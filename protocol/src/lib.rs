@@ -32,7 +32,7 @@ pub use error::{ErrorCode, Refusal};
 pub use event::{
     Ack, CaughtUp, ChatMessage, ChatReactions, ChatSlot, ChatTyping, Counts, Deleted, Done, Drain,
     ErrorFrame, Gap, Item, Layer, Left, Outcome, Ping, Pong, PresenceChange, Present, RESERVED, RateLimited,
-    Reacted, Reason, Settled, Slots, Snapshot, User, Welcome, history, joined, resync,
+    Reacted, Reason, Settled, Slots, Snapshot, User, Welcome, history, joined, resumed, resync,
 };
 pub use place::{Edited, Placing, Position, payload, place};
 pub use request::{

@@ -31,8 +31,8 @@ pub struct Placing<'a> {
 /// What [`place`](place()) says of a message that was edited or deleted.
 #[derive(Debug, Clone, Copy)]
 pub struct Edited {
-    /// Where version 1 stood: its place on the screen.
-    pub first: Position,
+    /// Where version 1 stood: its place on the screen. Left out while that is not known: then version 1 is where it was shown.
+    pub first: Option<Position>,
     /// Which version it is, from 2 on.
     pub version: u64,
 }
@@ -56,8 +56,10 @@ pub fn place(placing: &Placing<'_>, payload: &[u8]) -> Bytes {
         draft.json(placing.was);
     }
     if let Some(Edited { first, version }) = placing.edited {
-        draft.push(b",\"first\":");
-        draft.json(&first);
+        if let Some(first) = first {
+            draft.push(b",\"first\":");
+            draft.json(&first);
+        }
         draft.push(b",\"version\":");
         draft.json(&version);
     }
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_edited_message_says_where_it_stood_and_which_version_it_is() {
-        let edited = Some(Edited { first: POSITION, version: 3 });
+        let edited = Some(Edited { first: Some(POSITION), version: 3 });
         let position = Some(Position { offset: 9, ..POSITION });
         let text = placed(&Placing { group: "lobby", id: 1, position, was: &[], edited });
         assert!(
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn the_room_that_is_set_aside_is_enough() {
         let was = [Position { epoch: u64::MAX, offset: u64::MAX }; 12];
-        let edited = Some(Edited { first: was[0], version: u64::MAX });
+        let edited = Some(Edited { first: Some(was[0]), version: u64::MAX });
         let placing = Placing {
             group: &"g".repeat(99),
             id: u128::MAX,

@@ -16,6 +16,7 @@ mod link;
 mod nodes;
 mod order;
 mod presence;
+mod put_back;
 mod reads;
 mod stored;
 mod strangers;

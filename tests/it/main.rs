@@ -13,3 +13,4 @@ mod layer;
 mod presence;
 mod state;
 mod tidy;
+mod wire;

@@ -18,7 +18,7 @@ use self::source::{Source, is_ident, line_at, read, sources};
 
 /// Files longer than [`LINES_MAX`] without their tests, each with its reason.
 const LONG: &[(&str, &str)] = &[(
-    "channel-layer/src/resilient/owner.rs",
+    "channel-layer/src/resilient/core.rs",
     "one state machine: each event and what it leads to; what it is made of stands in files of its own",
 )];
 const LINES_MAX: usize = 300;

@@ -13,9 +13,11 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod redis;
+pub mod wire;
 
 pub use palabre::testing::Client;
 
 pub use self::process::{Ended, HubProcess};
 pub use self::raw::RawClient;
 pub use self::redis::RedisServer;
+pub use self::wire::Wire;

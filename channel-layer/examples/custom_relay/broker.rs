@@ -33,6 +33,7 @@ pub(crate) enum Request {
     Open(u64, Vec<Opening>, Reply<Vec<Opened>>),
     Publish(u64, Vec<Outgoing>, Reply<Vec<Result<Verdict, LinkError>>>),
     Send(u64, ChannelName, Message, Reply<()>),
+    Probe(u64, u64, Reply<()>),
     Subscribe(u64, Vec<GroupName>, Reply<()>),
     Unsubscribe(u64, Vec<GroupName>, Reply<()>),
     Read(u64, GroupName, Span, usize, Reply<Recovered>),
@@ -101,6 +102,9 @@ impl Broker {
                     node.push(Incoming::Direct { to, message });
                 }
                 reply.send(known).is_ok()
+            }
+            Request::Probe(from, number, reply) => {
+                reply.send(self.node(from).map(|node| node.push(Incoming::Probe(number)))).is_ok()
             }
             Request::Subscribe(from, groups, reply) => {
                 reply.send(self.node(from).map(|node| node.groups.extend(groups))).is_ok()

@@ -83,7 +83,7 @@ impl Group {
         let old = &self.entries[at];
         let (number, first, was) = match &old.version {
             Some(version) => (version.number, version.first, Some(version.amendment)),
-            None => (1, old.position.ok_or(Verdict::NotFound)?, None),
+            None => (1, old.position, None),
         };
         if was == Some(Amendment::Delete) {
             return Err(Verdict::NotFound);

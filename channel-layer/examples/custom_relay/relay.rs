@@ -83,6 +83,10 @@ impl Relay for BrokerRelay {
         self.ask(|from, reply| Request::Send(from, to, message, reply))
     }
 
+    fn probe(&self, number: u64) -> Answered<'_, ()> {
+        self.ask(|from, reply| Request::Probe(from, number, reply))
+    }
+
     fn subscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
         self.ask(|from, reply| Request::Subscribe(from, groups, reply))
     }

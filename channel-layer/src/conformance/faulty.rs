@@ -108,6 +108,10 @@ impl Relay for FaultyRelay {
         self.call(|relay| relay.send(to, message))
     }
 
+    fn probe(&self, number: u64) -> Answered<'_, ()> {
+        self.call(|relay| relay.probe(number))
+    }
+
     fn subscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
         self.call(|relay| relay.subscribe(groups))
     }
@@ -234,6 +238,7 @@ fn again(arrival: &Incoming) -> Option<Incoming> {
         }
         Incoming::Posted(_)
         | Incoming::Direct { .. }
+        | Incoming::Probe(_)
         | Incoming::Malformed
         | Incoming::Dropped
         | Incoming::Ended(_) => None,

@@ -71,7 +71,7 @@ fn an_amendment_bears_its_target_s_id_and_says_where_version_1_stands() {
         assert!(same(&decoded.message, &owned()), "{decoded:?}");
         let first = Position { epoch: Epoch::from_u64(255).unwrap(), offset: 17 };
         let by = MessageId::from_u128(7);
-        assert_eq!(decoded.version, Some(Version { number: 2, first, by, amendment: kind }));
+        assert_eq!(decoded.version, Some(Version { number: 2, first: Some(first), by, amendment: kind }));
     }
 }
 

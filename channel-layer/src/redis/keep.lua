@@ -73,7 +73,11 @@ if offset % STEP == 0 or bytes > BYTES_MAX * 17 / 16 or now >= renew_at then
       for i, stub in ipairs(values(first, forgotten)) do
         fields[#fields + 1] = first + i - 1
         if stub then fields[#fields + 1] = stub:sub(1, 16) end
-        if stub and #stub > 16 then fields[#fields + 1] = 'a' .. stub:sub(17) end
+        if stub and #stub > 16 then
+          fields[#fields + 1] = 'a' .. stub:sub(17)
+          -- Of what was put back nothing else knows where it stood.
+          fields[#fields + 1] = stub:sub(17)
+        end
       end
       call('HDEL', history, unpack(fields))
     until forgotten == last

@@ -7,6 +7,7 @@
 
 mod beside;
 mod census;
+mod failures;
 mod history;
 mod keys;
 mod label;
@@ -20,14 +21,16 @@ mod unread;
 use crate::{
     bounds::Bounds,
     envelope,
-    history::{Recovered, Span},
+    history::{Recovered, Remembered, Span},
     message::Message,
     name::{ChannelName, GroupName},
+    position::Epoch,
     presence::{Presented, RowStored, RowWrite},
     relay::{Answered, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict},
     report::Census,
 };
 pub use beside::{Beside, Reply, Script};
+use failures::Failures;
 use futures_util::FutureExt;
 use history::Wanted;
 use keys::Keys;
@@ -41,7 +44,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use unread::Unread;
 
@@ -178,11 +181,33 @@ impl Relay for RedisRelay {
         .boxed()
     }
 
+    fn put_back(&self, group: GroupName, epoch: Epoch, lost: Vec<Remembered>) -> Answered<'_, ()> {
+        async move {
+            let connections = self.connections()?;
+            let pipe = scripts::put_back(&connections, &self.keys, &group, epoch, &lost);
+            // Where another epoch has begun since, nothing was done, and the next opening shows it.
+            let _done: Vec<Value> = link::answer(pipe.query_async(&mut connections.commands())).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn send(&self, to: ChannelName, message: Message) -> Answered<'_, ()> {
         async move {
             let connections = self.connections()?;
             let payload = subscriber::direct(&to, &envelope::encode(&message));
             let publish = redis::cmd("PUBLISH").arg(self.keys.node(to.node())).arg(payload).to_owned();
+            link::answer(publish.query_async(&mut connections.commands())).await
+        }
+        .boxed()
+    }
+
+    fn probe(&self, number: u64) -> Answered<'_, ()> {
+        async move {
+            // Out on one connection and back on the other.
+            let connections = self.connections()?;
+            let own = self.keys.node(&connections.node);
+            let publish = redis::cmd("PUBLISH").arg(own).arg(&subscriber::probe(number)).to_owned();
             link::answer(publish.query_async(&mut connections.commands())).await
         }
         .boxed()
@@ -231,39 +256,6 @@ impl Relay for RedisRelay {
     fn withdraw<'a>(&'a self, node: &'a str) -> Answered<'a, ()> {
         async move { census::withdraw(&self.connections()?, &self.keys, node, self.name.as_deref()).await }
             .boxed()
-    }
-}
-
-/// How often connecting has failed in a row, and what was said of it.
-#[derive(Debug, Default)]
-struct Failures {
-    count: u64,
-    said: Option<Instant>,
-    /// It has worked before, so a failure is an outage and no beginning.
-    has_worked: bool,
-}
-
-impl Failures {
-    /// Logs how connecting went: the first failure at once, then one line a minute.
-    fn log(&mut self, why: Option<&LinkError>) {
-        let Some(why) = why else {
-            *self = Self { has_worked: true, ..Self::default() };
-            tracing::info!(event = "layer.redis.connected", "connected to Redis");
-            return;
-        };
-        self.count += 1;
-        let failures = self.count;
-        if self.said.is_some_and(|said| said.elapsed() < SUMMARY_EVERY) {
-            return;
-        }
-        self.said = Some(Instant::now());
-        if failures == 1 && !self.has_worked {
-            tracing::warn!(
-                event = "layer.redis.initial_failed", %why, "Redis is not there yet; trying for ever, up to once a second"
-            );
-        } else {
-            tracing::error!(event = "layer.redis.connect_failed", %why, failures, "cannot connect to Redis");
-        }
     }
 }
 

@@ -28,14 +28,15 @@ local function whole(m) return m.v == FORM and m.e and m.last and m.life end
 local function part(m)
   local trimmed, head = tonumber((m.t or ''):sub(17), 16) or 0, m.last
 
-  -- Up to where the position's epoch is good in this history.
-  local epoch, position, base = ARGV[2]:sub(1, 16), tonumber(ARGV[2]:sub(17), 16), nil
+  -- Of a past epoch a position is good as far as this history has that epoch as it was; what is behind that comes again, and
+  -- says where it stood.
+  local epoch, position, good = ARGV[2]:sub(1, 16), tonumber(ARGV[2]:sub(17), 16), nil
   if epoch == m.e then
-    base = head
+    good = position <= head
   else
-    base = tonumber((' ' .. (m.p or '')):match(' ' .. epoch .. ':(%d+)'))
+    local base = tonumber((' ' .. (m.p or '')):match(' ' .. epoch .. ':(%d+)'))
+    position, good = math.min(position, base or 0), base
   end
-  local good = base and position <= base
 
   -- The entries from one offset to another, in either order, up to one that is too old; and whether there was such a one, for
   -- a group is trimmed by age only now and then. What amendments took out is passed over.

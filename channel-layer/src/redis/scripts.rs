@@ -4,8 +4,9 @@ use crate::{
     amend::{Amendment, Amends, Owner},
     bounds::{Bounds, Kept},
     envelope,
-    history::Span,
+    history::{Remembered, Span},
     message::MessageId,
+    name::GroupName,
     position::{Epoch, Position},
     redis::{
         history::Wanted,
@@ -17,17 +18,20 @@ use crate::{
     relay::{Chain, LinkError, Opened, Opening, Outgoing, Verdict},
 };
 use redis::{Cmd, FromRedisValue, Value, aio::MultiplexedConnection, from_redis_value};
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{collections::HashMap, iter, str::FromStr, sync::Arc, time::Duration};
 
 const OPEN: &str = concat!(include_str!("page.lua"), include_str!("open.lua"));
 const READ: &str = concat!(include_str!("page.lua"), include_str!("read.lua"));
 const PUBLISH: &str = concat!(include_str!("check.lua"), include_str!("keep.lua"));
 const AMEND: &str = concat!(include_str!("check.lua"), include_str!("amend.lua"), include_str!("keep.lua"));
+const HOLE: &str = concat!(include_str!("lost.lua"), include_str!("hole.lua"), include_str!("keep.lua"));
+const PUT_BACK: &str =
+    concat!(include_str!("lost.lua"), include_str!("putback.lua"), include_str!("keep.lua"));
 const PRESENCE: &str = include_str!("presence.lua");
 
 /// The texts of the scripts. What is the same for every call stands in them: an argument more costs every message.
 #[derive(Debug)]
-pub(crate) struct Texts([String; 5]);
+pub(crate) struct Texts([String; 7]);
 
 /// How a history's field `h` is packed: the last offset, the bytes kept, when the time to live is to be renewed (s), and up to
 /// where ids are forgotten. As binary numbers in one field, for to find each by itself and to read it as text costs a tenth of
@@ -44,7 +48,10 @@ impl Texts {
             bounds.ids,
             keys.database()
         );
-        Self([OPEN, READ, PUBLISH, AMEND, PRESENCE].map(|script| format!("{constants}{script}")))
+        Self(
+            [OPEN, READ, PUBLISH, AMEND, HOLE, PUT_BACK, PRESENCE]
+                .map(|script| format!("{constants}{script}")),
+        )
     }
 }
 
@@ -55,6 +62,8 @@ pub(crate) struct Scripts {
     read: Arc<str>,
     publish: Arc<str>,
     amend: Arc<str>,
+    hole: Arc<str>,
+    put_back: Arc<str>,
     pub(crate) presence: Arc<str>,
 }
 
@@ -68,13 +77,15 @@ impl Scripts {
             let load = redis::cmd("SCRIPT").arg("LOAD").arg(script).to_owned();
             names.push(link::answer(load.query_async::<String>(commands)).await?);
         }
-        let [open, read, publish, amend, presence] =
-            <[String; 5]>::try_from(names).expect("one name a script");
+        let [open, read, publish, amend, hole, put_back, presence] =
+            <[String; 7]>::try_from(names).expect("one name a script");
         Ok(Self {
             open: open.into(),
             read: read.into(),
             publish: publish.into(),
             amend: amend.into(),
+            hole: hole.into(),
+            put_back: put_back.into(),
             presence: presence.into(),
         })
     }
@@ -143,12 +154,67 @@ pub(crate) fn publish(
     let bytes = |id: MessageId| id.as_u128().to_be_bytes();
     let owner = message.owner.map(Owner::as_u64).unwrap_or_default();
     cmd.arg(&envelope[..envelope::FILLED_IN.start]).arg(&bytes(message.id)).arg(&bytes(target));
-    cmd.arg(&owner.to_be_bytes()).arg(match amendment {
-        Amendment::Replace => "r",
-        Amendment::Delete => "d",
-    });
+    cmd.arg(&owner.to_be_bytes()).arg(word(amendment));
     cmd.arg(&envelope[envelope::FILLED_IN.end..]);
     cmd
+}
+
+/// What an amendment was, as `amend.lua` has it.
+fn word(amendment: Amendment) -> &'static str {
+    match amendment {
+        Amendment::Replace => "r",
+        Amendment::Delete => "d",
+    }
+}
+
+/// Puts messages back in their order, each after what is known to be missing before it.
+pub(crate) fn put_back(
+    connections: &Connections,
+    keys: &Keys,
+    group: &GroupName,
+    epoch: Epoch,
+    lost: &[Remembered],
+) -> redis::Pipeline {
+    let mut pipe = redis::pipe();
+    let history = keys.history(group);
+    let present = [label::digits(epoch.as_u64()), connections.life.digits()];
+    let call = |script: &str, digest: &[u8]| {
+        let mut cmd = call(script, std::slice::from_ref(&history));
+        // It is nobody's chain.
+        cmd.arg("p").arg(present.as_flattened()).arg("").arg(digest);
+        cmd
+    };
+    let mut declared: HashMap<Epoch, u64> = HashMap::new();
+    for Remembered { posted, after } in lost {
+        let Some(position) = posted.position else { continue };
+        // What it was before, nobody here knows what stood beside it.
+        let was = posted.was.iter().map(|was| (*was, was.offset.saturating_sub(1)));
+        for (label, after) in iter::once((position, *after)).chain(was) {
+            if declared.insert(label.epoch, label.offset).is_none_or(|last| last < after) && after > 0 {
+                let mut hole = call(&connections.scripts.hole, b"-");
+                hole.arg(label.epoch.to_string()).arg(after);
+                pipe.add_command(hole);
+            }
+        }
+        let labels: Vec<u8> =
+            iter::once(&position).chain(&posted.was).flat_map(|at| label::of(*at)).collect();
+        let bytes = |id: MessageId| id.as_u128().to_be_bytes();
+        let target = bytes(posted.id);
+        let amended = posted.version.as_ref().map(|version| (version, word(version.amendment)));
+        // What was sent is not known any more, so a repeat is known by its id, and by what it amends.
+        let digest = match amended {
+            Some((_, word)) => [b"-", &target[..], word.as_bytes()].concat(),
+            None => b"-".to_vec(),
+        };
+        let mut cmd = call(&connections.scripts.put_back, &digest);
+        cmd.arg(labels).arg(&*envelope::encode_again(posted)).arg(&bytes(posted.sent_as()));
+        if let Some((version, word)) = amended {
+            let first = version.first.map_or(label::NONE, label::of);
+            cmd.arg(&target).arg(&first).arg(format!("{:08x}", version.number)).arg(word);
+        }
+        pipe.add_command(cmd);
+    }
+    pipe
 }
 
 /// An ephemeral message needs no script: nothing is numbered or kept.

@@ -56,8 +56,18 @@ pub(crate) fn direct(to: &ChannelName, envelope: &[u8]) -> Vec<u8> {
     payload.to_vec()
 }
 
+/// The payload of a canary: no address, and its number.
+pub(crate) fn probe(number: u64) -> [u8; 9] {
+    let mut payload = [0; 9];
+    payload[1..].copy_from_slice(&number.to_be_bytes());
+    payload
+}
+
 fn read_direct(mut payload: Bytes) -> Option<Incoming> {
     let length = usize::from(payload.try_get_u8().ok()?);
+    if length == 0 {
+        return <[u8; 8]>::try_from(&*payload).ok().map(|number| Incoming::Probe(u64::from_be_bytes(number)));
+    }
     if payload.len() < length {
         return None;
     }
@@ -89,6 +99,8 @@ mod tests {
             read(&keys, push("p:{g}:4", &ephemeral)),
             Some(Incoming::Posted(posted)) if posted.position.is_none()
         ));
+        assert!(matches!(read(&keys, push("p:node:n", &probe(7))), Some(Incoming::Probe(7))));
+        assert!(read(&keys, push("p:node:n", &probe(7)[..8])).is_none());
         let to: ChannelName = "n.0!s".parse().unwrap();
         assert!(matches!(
             read(&keys, push("p:node:n", &direct(&to, &envelope))),

@@ -4,20 +4,22 @@
 //! and a push a mailbox, never across an await. Appending to the tail and the fan-out happen under one lock, so
 //! whoever reads the tail and then its mailbox misses nothing. Knows nothing of other nodes.
 
+mod group;
 mod ids;
+mod loose;
 mod shard;
 pub(crate) mod tail;
 
 use crate::{
-    delivery::{Delivery, Posted},
+    delivery::Delivery,
     error::{Error, Result},
     mailbox::Mailbox,
     message::Message,
     name::{ChannelName, GroupName},
     report::{Census, Counters, Report},
 };
+pub(crate) use group::{Group, Shown};
 use shard::{GROUPS_PER_SHARD_MAX, Shard};
-use smallvec::SmallVec;
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -47,51 +49,6 @@ pub(crate) struct Registry {
     closed: AtomicBool,
     /// What has happened, for reports.
     pub(crate) counters: Counters,
-}
-
-/// One group on this node.
-#[derive(Default)]
-pub(crate) struct Group {
-    members: SmallVec<[(ChannelName, Ring); 1]>,
-    /// `None` until its history has been opened.
-    pub(crate) tail: Option<Tail>,
-    /// When it was used last, by its shard's clock.
-    used: u64,
-    /// Whether what is sent into the group now arrives here: a layer with a backend sets it once the subscription
-    /// is confirmed and the history read.
-    pub(crate) synced: bool,
-}
-
-impl Group {
-    pub(crate) fn fan_out(&self, delivery: Delivery) {
-        let Some(((_, last), others)) = self.members.split_last() else { return };
-        // The only error is that nobody reads: a mailbox on its way out.
-        for (_, ring) in others {
-            let _gone = ring.send(delivery.clone());
-        }
-        let _gone = last.send(delivery);
-    }
-
-    /// Appends to the tail and hands out: one step for whoever reads the tail.
-    pub(crate) fn post(&mut self, posted: Arc<Posted>, digest: u64, now: Instant) {
-        if let Some(tail) = &mut self.tail {
-            tail.append(Arc::clone(&posted), digest, now);
-        }
-        self.fan_out(Delivery::Message(posted));
-    }
-
-    pub(crate) fn has_members(&self) -> bool {
-        !self.members.is_empty()
-    }
-
-    /// Whether somebody counts on it: its members, or a layer that hears it and goes on where it stands.
-    fn is_held(&self) -> bool {
-        self.has_members() || self.synced
-    }
-
-    fn weight(&self) -> usize {
-        self.tail.as_ref().map_or(0, Tail::weight)
-    }
 }
 
 impl Registry {
@@ -224,6 +181,12 @@ impl Registry {
         for shard in &self.shards {
             let shard = lock(shard);
             report.groups += shard.groups.len();
+            report.spooled += shard
+                .groups
+                .values()
+                .filter_map(|group| group.loose.as_ref())
+                .map(|loose| loose.len())
+                .sum::<usize>();
             report.memberships += shard.groups.values().map(|group| group.members.len()).sum::<usize>();
             report.messages +=
                 shard.groups.values().filter_map(|group| group.tail.as_ref()).map(Tail::len).sum::<usize>();
@@ -265,7 +228,8 @@ mod tests {
     use super::*;
     use crate::{
         bounds::Bounds,
-        history::{Lineage, Span},
+        delivery::Posted,
+        history::{Lineage, Recovered, Span},
         message::MessageId,
         position::{Epoch, Position},
     };
@@ -328,10 +292,7 @@ mod tests {
             assert_eq!(tail.head(), first);
             tail.read(Span::After(first), 10, Instant::now())
         });
-        assert!(
-            matches!(read, Some(TailRead::Here(crate::Recovered::All(_)))),
-            "its members' positions stay good"
-        );
+        assert!(matches!(read, Some(TailRead::Here(Recovered::All(_)))), "its members' positions stay good");
         assert_eq!(post(&registry, 0, 10), Position { offset: 2, ..first });
     }
 

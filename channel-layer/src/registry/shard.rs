@@ -46,7 +46,8 @@ impl Shard {
     pub(super) fn tend(&mut self, name: &GroupName, now: Instant) -> bool {
         let Some(group) = self.groups.get_mut(name) else { return false };
         let before = group.weight();
-        if let Some(tail) = &mut group.tail {
+        // Out of step with the backend nobody else may have what is here.
+        if let Some(tail) = group.tail.as_mut().filter(|_| group.synced) {
             tail.expire(now);
         }
         self.bytes = self.bytes - before + group.weight();

@@ -7,16 +7,20 @@ use crate::{
     amend::Amendment,
     bounds::{Bounds, Kept},
     delivery::Posted,
-    history::{GAP_MESSAGES_MAX, GapReason, Lineage, Page, Recovered, Span},
+    history::{Lineage, Page, Recovered},
     message::MessageId,
     position::Position,
     registry::ids::{IdIndex, Known},
 };
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
 use tokio::time::Instant;
+
+mod lost;
+mod read;
 
 /// What a tail keeps at most.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +42,9 @@ impl TailBounds {
     }
 }
 
+/// Past epochs of which a copy knows where it stood.
+const LEFT_MAX: usize = 8;
+
 /// What an id costs in the index, roughly.
 const ID_BYTES: usize = 64;
 
@@ -50,6 +57,8 @@ pub(crate) struct Tail {
     lineage: Lineage,
     /// The offset of the last message of the history.
     head: u64,
+    /// Where the copy stood in earlier epochs, the latest last.
+    left: Vec<Position>,
     /// Everything after this offset is here.
     start: u64,
     before: Before,
@@ -86,6 +95,7 @@ impl Tail {
             bounds,
             lineage,
             head,
+            left: Vec::new(),
             start: head,
             before,
             entries: VecDeque::new(),
@@ -118,7 +128,32 @@ impl Tail {
 
     /// A new epoch goes on where this tail stands.
     pub(crate) fn set_lineage(&mut self, lineage: Lineage) {
-        self.lineage = lineage;
+        let left = std::mem::replace(&mut self.lineage, lineage).epoch;
+        if left != self.lineage.epoch {
+            self.leave(Position { epoch: left, offset: self.head });
+        }
+    }
+
+    fn leave(&mut self, left: Position) {
+        self.left.push(left);
+        if self.left.len() > LEFT_MAX {
+            self.left.remove(0);
+        }
+    }
+
+    /// The copy that takes the place of this one: what was seen stays seen.
+    pub(crate) fn succeeded_by(&self, mut next: Self) -> Self {
+        self.left.iter().for_each(|left| next.leave(*left));
+        if self.lineage.epoch != next.lineage.epoch {
+            next.leave(self.head());
+        }
+        next
+    }
+
+    /// Whether what stands at a position has come by here.
+    pub(crate) fn has_seen(&self, position: Position) -> bool {
+        let is_behind = |seen: &Position| seen.epoch == position.epoch && position.offset <= seen.offset;
+        is_behind(&self.head()) || self.left.iter().any(is_behind)
     }
 
     pub(crate) fn find(&self, id: MessageId) -> Option<Known> {
@@ -232,56 +267,10 @@ impl Tail {
         self.expire(now);
         self.entries.is_empty()
     }
+}
 
-    pub(crate) fn read(&mut self, span: Span, messages_max: usize, now: Instant) -> TailRead {
-        self.expire(now);
-        let (Span::After(known) | Span::Before(known)) = span else {
-            return self.up_to(self.entries.len(), messages_max);
-        };
-        match (self.lineage.resume(known, self.head), span) {
-            // A copy may be behind: the position can come from another node, or from an answer that was quicker.
-            (Err(_), _) if self.before != Before::Forgotten => TailRead::Elsewhere,
-            (Err(reason), _) => self.gap(reason, messages_max),
-            (Ok(offset), Span::Before(_)) => self.up_to(self.seen(offset.saturating_sub(1)), messages_max),
-            (Ok(after), _) if after >= self.start => {
-                TailRead::Here(Recovered::All(self.after(after, messages_max)))
-            }
-            // What a copy does not have of its history's beginning was trimmed, or amended: the backend knows which.
-            (Ok(_), _) if self.before != Before::Forgotten => TailRead::Elsewhere,
-            (Ok(_), _) => self.gap(GapReason::Trimmed, messages_max),
-        }
-    }
-
-    fn gap(&self, reason: GapReason, messages_max: usize) -> TailRead {
-        let page = self.last_of(self.entries.len(), messages_max.min(GAP_MESSAGES_MAX));
-        TailRead::Here(Recovered::Gap(reason, page))
-    }
-
-    /// The last of the first `count` entries, unless the backend has more of what is asked for.
-    fn up_to(&self, count: usize, messages_max: usize) -> TailRead {
-        if self.before == Before::Backend && count < messages_max {
-            return TailRead::Elsewhere;
-        }
-        TailRead::Here(Recovered::All(self.last_of(count, messages_max)))
-    }
-
-    fn last_of(&self, count: usize, messages_max: usize) -> Page {
-        let skip = count.saturating_sub(messages_max);
-        let messages = self.entries.range(skip..count).map(|(_, posted)| Arc::clone(posted)).collect();
-        Page { messages, head: self.head(), more: skip > 0 || self.before == Before::Backend }
-    }
-
-    /// How many entries stand at or before an offset.
-    fn seen(&self, offset: u64) -> usize {
-        self.entries.partition_point(|(_, posted)| posted.position.is_some_and(|at| at.offset <= offset))
-    }
-
-    fn after(&self, offset: u64, messages_max: usize) -> Page {
-        let first = self.seen(offset);
-        let last = self.entries.len().min(first.saturating_add(messages_max));
-        let messages = self.entries.range(first..last).map(|(_, posted)| Arc::clone(posted)).collect();
-        Page { messages, head: self.head(), more: last < self.entries.len() }
-    }
+fn is_up_to(posted: &Posted, offset: u64) -> bool {
+    posted.position.is_some_and(|at| at.offset <= offset)
 }
 
 fn size(posted: &Posted) -> usize {
@@ -291,7 +280,11 @@ fn size(posted: &Posted) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{history::PastEpoch, message::Message, position::Epoch};
+    use crate::{
+        history::{GapReason, PastEpoch, Span},
+        message::Message,
+        position::Epoch,
+    };
     use std::time::Duration;
 
     const BOUNDS: TailBounds =

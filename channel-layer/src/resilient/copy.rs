@@ -4,7 +4,8 @@
 
 use crate::{
     delivery::{Delivery, Posted},
-    history::{Lineage, Page, Recovered},
+    gap::{Gap, Hole},
+    history::{GapReason, Lineage, Page, Recovered},
     message::MessageId,
     name::GroupName,
     position::Position,
@@ -51,18 +52,34 @@ pub(super) fn step(group: &mut Group, position: Position, posted: &Arc<Posted>) 
 
 /// Hands out a message of the history, or only its position to those who have it already.
 fn post(group: &mut Group, posted: Arc<Posted>) {
-    let (Some(tail), Some(position)) = (&mut group.tail, posted.position) else { return };
+    let (Some(tail), Some(position)) = (&group.tail, posted.position) else { return };
     if position.offset <= tail.head().offset {
         // A read was overtaken: by an opening, or by another read.
         return;
     }
-    if tail.find(posted.sent_as()).is_some() {
-        tail.pass(position.offset);
-        group.fan_out(Delivery::Placed { group: posted.group.clone(), id: posted.id, position });
-    } else {
-        // The backend has the digests; this copy need not.
-        group.post(posted, 0, Instant::now());
-    }
+    let gap = Gap::of(&posted);
+    // It was lost and put back; or it says of what is lost what nobody here lacks.
+    let is_last_seen = |hole: &Hole| tail.has_seen(Position { epoch: hole.epoch, offset: hole.last });
+    let is_no_loss =
+        gap.as_ref().is_some_and(|gap| !gap.holes.is_empty() && gap.holes.iter().all(is_last_seen));
+    let has_come_by =
+        tail.find(posted.sent_as()).is_some() || posted.was.iter().any(|was| tail.has_seen(*was));
+    // Or it is of this node, and was handed out before it had a position.
+    let number = |posted: &Posted| posted.version.as_ref().map(|version| version.number);
+    let shown = group.take_loose(posted.sent_as());
+    let is_shown = shown.is_some_and(|shown| number(&shown) == number(&posted));
+    let name = || posted.group.clone();
+    let delivery = match gap {
+        _ if has_come_by || is_no_loss || is_shown => {
+            Delivery::Placed { group: name(), id: posted.id, position }
+        }
+        Some(Gap { reason, lost, .. }) => {
+            Delivery::Gap { group: name(), position: Some(position), lost, reason }
+        }
+        None => Delivery::Message(Arc::clone(&posted)),
+    };
+    group.keep(posted, Instant::now());
+    group.fan_out(delivery);
 }
 
 /// Takes members past offsets whose messages were amended since and stand further on: what is live has no holes.
@@ -70,6 +87,27 @@ fn pass_over(group: &Group, next: &Posted) {
     let (Some(tail), Some(next_at)) = (&group.tail, next.position) else { return };
     for position in next_at.missing_after(tail.head()) {
         group.fan_out(Delivery::Placed { group: next.group.clone(), id: MessageId::REPLACED, position });
+    }
+}
+
+/// What the copy hangs on to is what the history says, from now on.
+fn renew(name: &GroupName, group: &mut Group, lineage: &Lineage) {
+    let Some(tail) = &mut group.tail else { return };
+    let head = tail.head();
+    if head.epoch == lineage.epoch {
+        tail.set_lineage(lineage.clone());
+        return;
+    }
+    let goes_on_after = lineage.resume(head, head.offset).unwrap_or(0);
+    tail.rewind(lineage.clone(), goes_on_after);
+    if goes_on_after < head.offset {
+        // What somebody had was put back. What nobody had, nobody knows of.
+        group.fan_out(Delivery::Gap {
+            group: name.clone(),
+            position: None,
+            lost: 0,
+            reason: GapReason::Rebuilt,
+        });
     }
 }
 
@@ -82,9 +120,9 @@ pub(super) fn take(
     bounds: TailBounds,
 ) -> bool {
     match (&mut group.tail, recovered) {
-        (Some(tail), Recovered::All(page)) => {
+        (Some(_), Recovered::All(page)) => {
             if let Some(lineage) = lineage {
-                tail.set_lineage(lineage.clone());
+                renew(name, group, lineage);
             }
             let Page { messages, head, more } = page;
             for message in messages {
@@ -112,7 +150,7 @@ pub(super) fn take(
                 "what this node held is not what the history holds"
             );
             let lineage = lineage.unwrap_or_else(|| tail.lineage()).clone();
-            group.tail = Some(Tail::of_page(bounds, lineage, &page));
+            group.tail = Some(tail.succeeded_by(Tail::of_page(bounds, lineage, &page)));
             group.fan_out(Delivery::Resync { group: name.clone(), reason, page: Box::new(page) });
             false
         }

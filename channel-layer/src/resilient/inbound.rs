@@ -6,11 +6,11 @@
 
 use crate::{
     delivery::{Delivery, Posted},
-    history::{GapReason, Lineage, Recovered},
+    history::{GapReason, Lineage, Recovered, Remembered},
     name::GroupName,
     position::Position,
     registry::{
-        Registry,
+        Group, Registry,
         tail::{Tail, TailBounds},
     },
     resilient::{
@@ -68,6 +68,12 @@ impl Inbound {
     /// Where this node's copy of the group ends.
     pub(crate) fn head(&self, group: &GroupName) -> Option<Position> {
         self.registry.existing(group, |group| group.tail.as_ref().map(Tail::head)).flatten()
+    }
+
+    /// What this node has of the group and a history of that lineage does not.
+    pub(crate) fn lost(&self, group: &GroupName, lineage: &Lineage) -> Vec<Remembered> {
+        let lost = |group: &mut Group| group.tail.as_ref().map(|tail| tail.lost(lineage));
+        self.registry.existing(group, lost).flatten().unwrap_or_default()
     }
 
     /// Takes a message that the backend passed on.
@@ -170,6 +176,11 @@ impl Inbound {
                 return need;
             }
         }
+        self.registry.existing(name, |group| {
+            if std::mem::take(&mut group.owes) {
+                group.fan_out(Delivery::Answerable { group: name.clone() });
+            }
+        });
         self.resolve(name)
     }
 

@@ -1,15 +1,19 @@
 //! The layer of a deployment: a relay between nodes, and what makes it dependable.
 //!
 //! Calls are put in the queue of one [`owner`], a task, which has the order; what this node has a copy of is answered from
-//! the registry. A caller waits for at most the deadline, and then is told `Unavailable`: outcome unknown.
+//! the registry. A message is kept until it is seen back in the history. If that takes longer than the deadline, or the backend is
+//! away, the members here get it without a position, and its sender is told how far it got.
 
 mod backoff;
 mod calls;
+mod canary;
 mod copy;
+mod core;
 mod held;
 mod inbound;
 mod openings;
 mod owner;
+mod pending;
 mod presence;
 mod presenter;
 mod publisher;
@@ -17,11 +21,14 @@ mod reads;
 mod repairs;
 mod room;
 mod rows;
+mod spool;
+mod spooled;
 mod subscriptions;
 
 use crate::{
     amend::{Amendment, Amends},
     bounds::Bounds,
+    delivery::Posted,
     error::{Error, Result},
     history::{Recovered, Span},
     layer::{Answer, ChannelLayer, Sent},
@@ -29,24 +36,21 @@ use crate::{
     message::{Message, MessageId, Retention},
     name::{ChannelName, GroupName},
     presence::{Presence, PresenceRules, table::Table},
-    registry::{
-        Registry,
-        tail::{TailBounds, TailRead},
-    },
+    registry::Registry,
     relay::Relay,
     report::{Census, Report},
     state::{Health, LayerState, Mode},
 };
 use calls::{Calls, READS_MAX};
+use core::{Command, Core};
 use futures_util::{FutureExt, future::ready};
-use owner::{Command, Owner};
+use owner::Owner;
+use pending::Pending;
 use presence::{SharedPresence, presence};
-use publisher::Pending;
-use reads::read_backend;
+use reads::Reader;
 use room::Room;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    runtime::Handle,
     sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
@@ -62,7 +66,7 @@ const COMMANDS_MAX: usize = 16_384;
 #[derive(Debug)]
 pub struct ResilientLayer {
     registry: Arc<Registry>,
-    relay: Arc<dyn Relay>,
+    reader: Reader,
     commands: mpsc::Sender<Command>,
     /// What may wait for the backend, in bytes.
     room: Room,
@@ -72,10 +76,6 @@ pub struct ResilientLayer {
     census: watch::Receiver<Census>,
     /// How long a caller waits for the backend.
     deadline: Duration,
-    /// Places for reads of the backend.
-    reads: Arc<Semaphore>,
-    /// Where reads run: not on the thread of whoever asks.
-    runtime: Handle,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -111,31 +111,28 @@ impl ResilientLayer {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (table, farewell) =
             (Arc::new(Table::among_others(registry.node(), rules)), CancellationToken::new());
-        let copies = TailBounds::of_copy(&bounds);
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        let calls = Calls::new(Arc::clone(&relay), Arc::clone(&reads));
-        let owner = Owner::new(calls, Arc::clone(&registry), copies, Arc::clone(&table), state, seen);
-        tasks.spawn(owner.run(queue, stop.clone(), farewell.clone(), deadline));
+        let calls = Calls::new(Arc::clone(&relay), registry.node(), Arc::clone(&reads));
+        let random = Box::new(crate::random_u64);
+        let core = Core::new(
+            Arc::clone(&registry),
+            &bounds,
+            Arc::clone(&table),
+            state,
+            seen,
+            random,
+            Instant::now(),
+        );
+        tasks.spawn(Owner::new(core, calls).run(queue, stop.clone(), farewell.clone(), deadline));
         let (presence, presenter) =
             presence(Arc::clone(&relay), table, Arc::clone(&registry), status.clone(), deadline);
         let presence_stop = stop.child_token();
         tasks.spawn(presenter.run(presence_stop.clone(), farewell));
         let presence = (Arc::new(presence), presence_stop.drop_guard());
-        let (runtime, room) = (Handle::current(), Room::new());
-        Self {
-            registry,
-            relay,
-            commands,
-            room,
-            presence,
-            status,
-            census,
-            deadline,
-            reads,
-            runtime,
-            stop,
-            tasks,
-        }
+        let room = Room::new();
+        let reader =
+            Reader::new(relay, Arc::clone(&registry), commands.downgrade(), reads, tasks.clone(), deadline);
+        Self { registry, reader, commands, room, presence, status, census, deadline, stop, tasks }
     }
 
     fn open(&self) -> Result<()> {
@@ -158,10 +155,12 @@ impl ResilientLayer {
         };
         let (answer, answered) = oneshot::channel();
         let deadline = Instant::now() + self.deadline;
-        let pending = Pending { group, message, retention, deadline, answer, _room: room };
-        let command = self.command(Command::Publish(pending));
-        let answer = self.answer(command, answered, deadline);
-        async move { answer.await? }.boxed()
+        let pending = Pending { group, message, retention, deadline, answer, room };
+        if let Err(error) = self.command(Command::Publish(pending)) {
+            return ready(Err(error)).boxed();
+        }
+        // The owner has the deadline, and keeps it.
+        async move { answered.await.unwrap_or(Err(Error::Closed)) }.boxed()
     }
 
     /// What the owner answers, or [`Error::Unavailable`] at the deadline.
@@ -215,8 +214,18 @@ impl ChannelLayer for ResilientLayer {
             Ok(true) => ready(Ok(())).boxed(),
             Ok(false) => {
                 let (answer, answered) = oneshot::channel();
-                let command = self.command(Command::Join(group, answer));
-                self.answer(command, answered, Instant::now() + self.deadline)
+                if let Err(refused) = self.command(Command::Join(group, answer)) {
+                    return ready(Err(refused)).boxed();
+                }
+                let (deadline, stop) = (Instant::now() + self.deadline, self.stop.clone());
+                // What is sent here arrives from now on. What is sent elsewhere will, for whoever reads the history first.
+                async move {
+                    match timeout_at(deadline, answered).await {
+                        Ok(Err(_)) if stop.is_cancelled() => Err(Error::Closed),
+                        _ => Ok(()),
+                    }
+                }
+                .boxed()
             }
             Err(error) => ready(Err(error)).boxed(),
         }
@@ -248,31 +257,12 @@ impl ChannelLayer for ResilientLayer {
         if let Err(closed) = self.open() {
             return ready(Err(closed)).boxed();
         }
-        let read = self.registry.existing(&group, |group| match &mut group.tail {
-            Some(tail) if group.synced => tail.read(span, messages_max, Instant::now()),
-            _ => TailRead::Elsewhere,
-        });
-        if let Some(TailRead::Here(recovered)) = read {
-            return ready(Ok(recovered)).boxed();
-        }
-        let (relay, commands) = (Arc::clone(&self.relay), self.commands.downgrade());
-        let reads = Arc::clone(&self.reads);
-        let (answer, answered) = oneshot::channel();
-        let read = async move {
-            // The place is kept until the backend has answered, however early the caller stops waiting.
-            let _place = reads.acquire().await.ok()?;
-            if answer.is_closed() {
-                return None;
-            }
-            let recovered = read_backend(&*relay, &commands, group, span, messages_max).await?;
-            answer.send(recovered).ok()
-        };
-        self.tasks.spawn_on(read, &self.runtime);
-        let deadline = Instant::now() + self.deadline;
-        async move {
-            timeout_at(deadline, answered).await.ok().and_then(|read| read.ok()).ok_or(Error::Unavailable)
-        }
-        .boxed()
+        let is_alone = matches!(self.status.borrow().health, Health::Degraded | Health::Healing);
+        self.reader.read(group, span, messages_max, is_alone)
+    }
+
+    fn unplaced(&self, group: &GroupName) -> Vec<Arc<Posted>> {
+        self.registry.existing(group, |group| group.unplaced().collect()).unwrap_or_default()
     }
 
     fn presence(&self) -> Arc<dyn Presence> {

@@ -1,15 +1,102 @@
-//! A read of the backend for a caller: of whatever this node has no copy of.
+//! Reading a history: from this node's copy, or else from the backend, which is asked beside everything else.
 
 use crate::{
+    error::Error,
     history::{Recovered, Span},
+    layer::Answer,
     name::GroupName,
+    registry::Registry,
     relay::{LinkError, Relay},
-    resilient::owner::Command,
+    resilient::core::Command,
 };
-use tokio::sync::{mpsc, oneshot};
+use futures_util::{FutureExt, future::ready};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+/// What a reader of histories needs.
+#[derive(Debug)]
+pub(super) struct Reader {
+    relay: Arc<dyn Relay>,
+    registry: Arc<Registry>,
+    /// Of the owner, who opens groups.
+    commands: mpsc::WeakSender<Command>,
+    /// Places for reads of the backend.
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Where reads run: not on the thread of whoever asks.
+    runtime: Handle,
+    deadline: Duration,
+}
+
+impl Reader {
+    pub(super) fn new(
+        relay: Arc<dyn Relay>,
+        registry: Arc<Registry>,
+        commands: mpsc::WeakSender<Command>,
+        places: Arc<Semaphore>,
+        tasks: TaskTracker,
+        deadline: Duration,
+    ) -> Self {
+        Self { relay, registry, commands, places, tasks, runtime: Handle::current(), deadline }
+    }
+
+    /// `is_alone`: there is no backend to be asked.
+    pub(super) fn read(
+        &self,
+        group: GroupName,
+        span: Span,
+        messages_max: usize,
+        is_alone: bool,
+    ) -> Answer<Recovered> {
+        let read = self.registry.existing(&group, |group| {
+            let read = group.read(span, messages_max, is_alone);
+            // In step with the backend that can be asked, whatever was said of it last.
+            let is_vain = is_alone && !group.synced && read.is_none();
+            group.owes |= is_vain;
+            (read, is_vain)
+        });
+        match read {
+            Some((Some(recovered), _)) => return ready(Ok(recovered)).boxed(),
+            Some((None, true)) => return ready(Err(Error::Unavailable)).boxed(),
+            _ => {}
+        }
+        let (answer, answered) = oneshot::channel();
+        let (relay, commands, owed) = (Arc::clone(&self.relay), self.commands.clone(), group.clone());
+        let places = Arc::clone(&self.places);
+        let read = async move {
+            // The place is kept until the backend has answered, however early the caller stops waiting.
+            let _place = places.acquire().await.ok()?;
+            if answer.is_closed() {
+                return None;
+            }
+            let recovered = read_backend(&*relay, &commands, group, span, messages_max).await?;
+            answer.send(recovered).ok()
+        };
+        self.tasks.spawn_on(read, &self.runtime);
+        let (registry, commands) = (Arc::clone(&self.registry), self.commands.clone());
+        let deadline = Instant::now() + self.deadline;
+        async move {
+            if let Ok(Ok(recovered)) = timeout_at(deadline, answered).await {
+                return Ok(recovered);
+            }
+            // It can be read once this node has it; members are told then.
+            let is_known = registry.existing(&owed, |group| group.owes = true).is_some();
+            if let Some(commands) = commands.upgrade().filter(|_| is_known) {
+                let _full = commands.try_send(Command::Owe(owed));
+            }
+            Err(Error::Unavailable)
+        }
+        .boxed()
+    }
+}
 
 /// Reads from the backend, which may have to open the group first.
-pub(super) async fn read_backend(
+async fn read_backend(
     relay: &dyn Relay,
     commands: &mpsc::WeakSender<Command>,
     group: GroupName,

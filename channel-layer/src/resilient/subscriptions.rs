@@ -73,6 +73,22 @@ impl Subscriptions {
         Join::Taken
     }
 
+    /// This node needs to hear a group, if only to see what it sends there come back.
+    pub(crate) fn hear(&mut self, group: &GroupName) {
+        if !self.groups.contains_key(group) {
+            let wanted = Subscription { stage: Stage::Wanted, joins: Vec::new(), empty_since: None };
+            self.groups.insert(group.clone(), wanted);
+            self.wanted.push(group.clone());
+        }
+    }
+
+    /// Nobody waits any more: they are members of what is sent here.
+    pub(crate) fn answer_joins(&mut self) {
+        for join in self.groups.values_mut().flat_map(|subscription| subscription.joins.drain(..)) {
+            let _gone = join.send(());
+        }
+    }
+
     /// The groups to subscribe to now, in one round trip; they count as being subscribed to.
     pub(crate) fn wanted(&mut self) -> Vec<GroupName> {
         let mut wanted = self.wanted.split_off(self.wanted.len().saturating_sub(TOGETHER_MAX));

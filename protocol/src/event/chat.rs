@@ -153,8 +153,8 @@ pub struct Item {
 pub struct Gap<'a> {
     /// The group.
     pub group: &'a str,
-    /// The hole's own place in the order.
-    pub position: Position,
+    /// The hole's own place in the order; null while that is not known.
+    pub position: Option<Position>,
     /// How many messages are missing before it.
     pub lost: u64,
     /// One of [`Reason`](super::Reason)'s words.

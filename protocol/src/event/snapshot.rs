@@ -56,6 +56,8 @@ pub enum Outcome<'a> {
         /// What each consumer has to say about these messages.
         slots: Slots<'a>,
     },
+    /// It cannot be said now: what has a position comes with the answer, which is a `resumed`.
+    Pending,
     /// A resume that did not.
     Lost {
         /// One of [`Reason`](super::Reason)'s words.
@@ -67,29 +69,51 @@ pub enum Outcome<'a> {
 
 /// The whole frame that answers a `join` for one group.
 pub fn joined(reference: &str, group: &str, position: Option<Position>, outcome: &Outcome<'_>) -> Bytes {
-    let (messages, slots) = match outcome {
-        Outcome::Snapshot(snapshot) | Outcome::Lost { snapshot, .. } => (snapshot.messages, snapshot.slots),
-        Outcome::Recovered { messages, slots, .. } => (*messages, *slots),
-    };
-    let mut draft = Draft::with_capacity(size(messages, slots));
+    let mut draft = outcome.draft();
     draft.push(b"{\"type\":\"joined\",\"ref\":");
     draft.json(reference);
     push_place(&mut draft, group, position);
+    push_outcome(&mut draft, outcome);
+    draft.push(b"}");
+    draft.finish()
+}
+
+/// The whole frame that answers later a `join` that was [`Pending`](Outcome::Pending).
+pub fn resumed(group: &str, position: Option<Position>, outcome: &Outcome<'_>) -> Bytes {
+    let mut draft = outcome.draft();
+    draft.push(b"{\"type\":\"resumed\"");
+    push_place(&mut draft, group, position);
+    push_outcome(&mut draft, outcome);
+    draft.push(b"}");
+    draft.finish()
+}
+
+impl Outcome<'_> {
+    fn draft(&self) -> Draft {
+        let (messages, slots): (&[Bytes], Slots<'_>) = match self {
+            Self::Snapshot(snapshot) | Self::Lost { snapshot, .. } => (snapshot.messages, snapshot.slots),
+            Self::Recovered { messages, slots, .. } => (messages, slots),
+            Self::Pending => (&[], &[]),
+        };
+        Draft::with_capacity(size(messages, slots))
+    }
+}
+
+fn push_outcome(draft: &mut Draft, outcome: &Outcome<'_>) {
     match outcome {
-        Outcome::Snapshot(snapshot) => push_snapshot(&mut draft, snapshot),
+        Outcome::Snapshot(snapshot) => push_snapshot(draft, snapshot),
         Outcome::Recovered { messages, more, slots } => {
             draft.push(b",\"recovered\":true,");
-            push_messages(&mut draft, messages, *more);
-            push_slots(&mut draft, slots);
+            push_messages(draft, messages, *more);
+            push_slots(draft, slots);
         }
+        Outcome::Pending => draft.push(b",\"recovered\":\"pending\""),
         Outcome::Lost { reason, snapshot } => {
             draft.push(b",\"recovered\":false,\"reason\":");
             draft.json(*reason);
-            push_snapshot(&mut draft, snapshot);
+            push_snapshot(draft, snapshot);
         }
     }
-    draft.push(b"}");
-    draft.finish()
 }
 
 /// The whole frame that tells a member, unasked, to take a snapshot instead of what it holds.

@@ -7,7 +7,7 @@ use palabre_protocol::{
     Ack, CaughtUp, ChatMessage, ChatReactions, ChatTyping, Counts, Deleted, Done, Drain, Edited, ErrorCode,
     ErrorFrame, Gap, Item, Layer, Left, Limits, Outcome, Ping, Placing, Pong, Position, PresenceChange,
     Present, RESERVED, RateLimited, Settled, Snapshot, User, Welcome, Written, encode, history, joined,
-    payload, place, resync,
+    payload, place, resumed, resync,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -29,7 +29,7 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
             ping_s: u32::try_from(number(&frame["ping_s"])).unwrap(),
             features: &list(&frame["features"]).iter().map(text).collect::<Vec<_>>(),
         }),
-        "joined" => rebuild_joined(frame),
+        "joined" | "resumed" => rebuild_joined(frame),
         "resync" => {
             let (messages, slots) = snapshot(&frame["snapshot"]);
             let more = is_true(&frame["snapshot"]["more"]);
@@ -75,7 +75,7 @@ pub(crate) fn rebuild(frame: &Value) -> Bytes {
         }
         "gap" => encode(&Gap {
             group: text(&frame["group"]),
-            position: position(&frame["position"]).unwrap(),
+            position: position(&frame["position"]),
             lost: number(&frame["lost"]),
             reason: text(&frame["reason"]),
         }),
@@ -100,6 +100,14 @@ fn ephemeral(frame: &Value, payload: &[u8]) -> Bytes {
 }
 
 fn rebuild_joined(frame: &Value) -> Bytes {
+    if frame["recovered"] == "pending" {
+        return joined(
+            text(&frame["ref"]),
+            text(&frame["group"]),
+            position(&frame["position"]),
+            &Outcome::Pending,
+        );
+    }
     let (messages, slots) = snapshot(if frame["snapshot"].is_null() { frame } else { &frame["snapshot"] });
     let more = is_true(&frame["more"]);
     let occupancy = frame["snapshot"]["occupancy"].as_u64();
@@ -110,7 +118,11 @@ fn rebuild_joined(frame: &Value) -> Bytes {
         Some(true) => Outcome::Recovered { messages: &messages, more, slots: &slots },
         Some(false) => Outcome::Lost { reason: text(&frame["reason"]), snapshot: taken },
     };
-    joined(text(&frame["ref"]), text(&frame["group"]), position(&frame["position"]), &outcome)
+    let (group, position) = (text(&frame["group"]), position(&frame["position"]));
+    match text_or_none(&frame["ref"]) {
+        Some(reference) => joined(reference, group, position, &outcome),
+        None => resumed(group, position, &outcome),
+    }
 }
 
 fn rebuild_presence(frame: &Value) -> Bytes {
@@ -144,7 +156,7 @@ fn rebuild_message(frame: &Value) -> Bytes {
         id: id(&frame["id"]),
         position: position(&frame["position"]),
         was: &was,
-        edited: position(&frame["first"]).map(|first| Edited { first, version }),
+        edited: (version > 1).then(|| Edited { first: position(&frame["first"]), version }),
     };
     let payload = if is_true(&frame["deleted"]) {
         Deleted { client_id, ts, user }.payload()

@@ -178,8 +178,10 @@ async fn unread(
         Recovered::Gap(_, _) => return Ok(None),
     };
     // What was edited since stands further on than where it is read.
-    let is_new =
-        |version: &Version| version.amendment == Amendment::Replace && version.first.offset > read.offset;
+    let is_new = |version: &Version| {
+        let is_later = version.first.is_none_or(|first| first.offset > read.offset);
+        version.amendment == Amendment::Replace && is_later
+    };
     let is_news = |posted: &&Arc<Posted>| {
         let is_message =
             matches!(posted.body, Body::Frame(_)) && posted.version.as_deref().is_none_or(is_new);

@@ -7,15 +7,21 @@ use crate::{
     },
     consumer::{Context, Failure, careful::in_time, desk::Desk, joined::Hold},
     position::{from_wire, on_wire},
-    worker::texts::{Keep, SLOTS_BYTES, SNAPSHOT_MAX, texts},
+    worker::{
+        held::Asked,
+        texts::{Keep, SLOTS_BYTES, SNAPSHOT_MAX, texts},
+    },
 };
-use channel_layer::{Body, GapReason, GroupName, Recovered, Span};
+use bytes::Bytes;
+use channel_layer::{Body, GapReason, GroupName, Position, Posted, Recovered, Span};
 use futures_util::{
     FutureExt,
     stream::{self, StreamExt},
 };
-use palabre_protocol::{CloseCode, Join, JoinGroup, Leave, Left, Outcome, Request, Snapshot, joined};
-use std::{pin::pin, rc::Rc};
+use palabre_protocol::{
+    CloseCode, Join, JoinGroup, Leave, Left, Outcome, Request, Snapshot, joined, resumed,
+};
+use std::{pin::pin, rc::Rc, sync::Arc};
 
 /// Messages that a resume brings at most; who missed more reads on by `history`.
 const RESUME_MAX: usize = 1_000;
@@ -43,7 +49,7 @@ impl Member {
             // Snapshots of busy groups are long: a client that takes them in is not too slow.
             self.desk.room().await?;
             let admitted = match read {
-                Ok(read) => self.admit(reference, read).await?,
+                Ok(read) => self.admit(Some(reference), read).await?,
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = admitted {
@@ -53,8 +59,32 @@ impl Member {
         Ok(Ok(()))
     }
 
-    async fn admit(&mut self, reference: &str, read: Read) -> Result<Result<(), Failure>, CloseCode> {
-        let Read { group, recovered, hold, resumes } = read;
+    /// Answers what could not be answered when the client asked for it.
+    pub(super) async fn answer(&mut self, group: &GroupName) -> Result<(), CloseCode> {
+        let Some(Asked { since }) = self.desk.awaits(group) else { return Ok(()) };
+        let read = in_time(read_history(&self.desk, group, since)).await?;
+        self.desk.room().await?;
+        let answered = match read {
+            Ok(read) => self.admit(None, read).await?,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = answered {
+            self.desk.refuse(None, Some(group.as_str()), &failure);
+        }
+        Ok(())
+    }
+
+    /// Makes the client a member; `reference` is that of its request, if it is this that answers it.
+    async fn admit(&mut self, reference: Option<&str>, read: Read) -> Result<Result<(), Failure>, CloseCode> {
+        let Read { group, since, recovered, hold, resumes } = read;
+        let Some(recovered) = recovered else {
+            // Whoever waited already goes on waiting.
+            let word = || match reference {
+                Some(reference) => joined(reference, group.as_str(), None, &Outcome::Pending),
+                None => Bytes::new(),
+            };
+            return Ok(hold.wait(since, word));
+        };
         let page = recovered.page();
         let (slots, texts) = if resumes == Resumes::Recovered {
             let texts = texts(page, Keep::Oldest, RESUME_MAX, SLOTS_BYTES);
@@ -83,7 +113,10 @@ impl Member {
                 Resumes::Recovered => Outcome::Recovered { messages, more, slots },
                 Resumes::Lost(reason) => Outcome::Lost { reason: reason.as_str(), snapshot },
             };
-            joined(reference, group.as_str(), Some(on_wire(head)), &outcome)
+            match reference {
+                Some(reference) => joined(reference, group.as_str(), Some(on_wire(head)), &outcome),
+                None => resumed(group.as_str(), Some(on_wire(head)), &outcome),
+            }
         });
         Ok(admitted)
     }
@@ -108,43 +141,51 @@ impl Member {
 }
 
 async fn read(desk: &Desk, cx: &Context, asked: &JoinGroup) -> Result<Read, Failure> {
-    let read = read_history(desk, asked).await?;
+    let group: GroupName = asked.group.parse()?;
+    let since = asked.since.map(from_wire).transpose()?;
+    let read = read_history(desk, &group, since).await?;
     // Who is there is asked for once it is heard who comes; then it is known when the snapshot is made.
     cx.occupancy(&read.group).await;
     Ok(read)
 }
 
-async fn read_history(desk: &Desk, asked: &JoinGroup) -> Result<Read, Failure> {
-    let group: GroupName = asked.group.parse()?;
-    let Some(since) = asked.since else {
-        let (recovered, hold) = desk.hold(&group)?.read(Span::Latest, SNAPSHOT_MAX).await?;
-        return Ok(Read { group, recovered, hold, resumes: Resumes::Never });
+async fn read_history(desk: &Desk, group: &GroupName, since: Option<Position>) -> Result<Read, Failure> {
+    let read = async |span, messages_max| desk.hold(group)?.read(span, messages_max).await;
+    let as_read = |(recovered, hold), resumes| Read { group: group.clone(), since, recovered, hold, resumes };
+    let Some(since) = since else {
+        return Ok(as_read(read(Span::Latest, SNAPSHOT_MAX).await?, Resumes::Never));
     };
-    let since = from_wire(since)?;
-    let (recovered, hold) = desk.hold(&group)?.read(Span::After(since), RESUME_MAX).await?;
-    let resumes = match &recovered {
-        Recovered::Gap(reason, _) => Resumes::Lost(*reason),
-        Recovered::All(page)
-            if page.more && !page.messages.iter().any(|posted| matches!(posted.body, Body::Frame(_))) =>
-        {
+    let missed = read(Span::After(since), RESUME_MAX).await?;
+    let resumes = match &missed.0 {
+        // It is answered later.
+        None => Resumes::Recovered,
+        Some(Recovered::Gap(reason, _)) => Resumes::Lost(*reason),
+        Some(Recovered::All(page)) => match page.gap_after(since) {
+            Some(reason) => Resumes::Lost(reason),
             // A client reads on from the last message that it is given, and of these it is given none.
-            Resumes::Lost(GapReason::TooFar)
-        }
-        Recovered::All(_) => Resumes::Recovered,
+            None if page.more && !page.messages.iter().any(is_shown) => Resumes::Lost(GapReason::TooFar),
+            None => Resumes::Recovered,
+        },
     };
-    if resumes == Resumes::Lost(GapReason::TooFar) {
-        // What was read is the beginning of what it missed; a snapshot is the end.
-        drop(hold);
-        let (recovered, hold) = desk.hold(&group)?.read(Span::Latest, SNAPSHOT_MAX).await?;
-        return Ok(Read { group, recovered, hold, resumes });
+    if !matches!((&missed.0, resumes), (Some(Recovered::All(_)), Resumes::Lost(_))) {
+        return Ok(as_read(missed, resumes));
     }
-    Ok(Read { group, recovered, hold, resumes })
+    // What was read is the beginning of what it missed; a snapshot is the end.
+    drop(missed);
+    Ok(as_read(read(Span::Latest, SNAPSHOT_MAX).await?, resumes))
+}
+
+fn is_shown(posted: &Arc<Posted>) -> bool {
+    matches!(posted.body, Body::Frame(_))
 }
 
 /// What was read for one group of a join.
 struct Read {
     group: GroupName,
-    recovered: Recovered,
+    /// The position that the client brought.
+    since: Option<Position>,
+    /// `None`: it cannot be read now.
+    recovered: Option<Recovered>,
     hold: Hold,
     resumes: Resumes,
 }

@@ -10,6 +10,7 @@ use crate::{
         rate::{Bucket, TooFast},
     },
     socket::Socket,
+    worker::rooms::ANSWERABLE,
 };
 use channel_layer::{Body, Posted};
 use palabre_protocol::{CloseCode, ErrorCode, Pong, Refusal, Request};
@@ -75,6 +76,10 @@ impl Member {
         while socket.closing.get().is_none() {
             let Some(event) = socket.next_event() else { return Ok(()) };
             let Posted { body: Body::Event { kind, .. }, .. } = &*event else { continue };
+            if **kind == *ANSWERABLE {
+                Box::pin(self.answer(&event.group)).await?;
+                continue;
+            }
             let Some(consumer) = self.consumers.of(kind) else { continue };
             if let Err(failure) = consumer.delivered(Arc::clone(&event), &self.desk).await? {
                 self.desk.refuse(None, None, &failure);

@@ -11,10 +11,10 @@ use crate::{
         joined::{Hold, Joined, Joining},
     },
     socket::Socket,
-    worker::{Worker, tally::Tally},
+    worker::{Worker, held::Asked, tally::Tally},
 };
 use bytes::Bytes;
-use channel_layer::GroupName;
+use channel_layer::{Error, GroupName};
 use deferred::PutOff;
 use palabre_protocol::{CloseCode, ErrorCode, ErrorFrame, Limits, Refusal};
 use serde::Serialize;
@@ -97,6 +97,11 @@ impl Desk {
             return Err(Refusal::new(ErrorCode::TooManyGroups, message).into());
         }
         Hold::take(&self.worker, &self.socket, &self.joins, group)
+    }
+
+    /// What the client asked for when it came to a group, if it still waits for the answer.
+    pub(crate) fn awaits(&self, group: &GroupName) -> Option<Asked> {
+        self.worker.asked(group, &self.socket)
     }
 
     pub(crate) fn leave(&self, group: &GroupName) {
@@ -224,8 +229,9 @@ impl Desk {
             let Some(desk) = desk.upgrade() else { return };
             match answer {
                 Answer::Read(answer) => {
-                    let joined = read.map(|(recovered, hold)| {
-                        Joined::new(recovered, Arc::clone(&desk.hands), desk.keep_entry(hold))
+                    let joined = read.and_then(|(recovered, hold)| {
+                        let recovered = recovered.ok_or(Error::Unavailable)?;
+                        Ok(Joined::new(recovered, Arc::clone(&desk.hands), desk.keep_entry(hold)))
                     });
                     // One that nobody waits for any more lets go of its entry.
                     drop(answer.send(joined));
@@ -233,7 +239,11 @@ impl Desk {
                 // Nor does this one become a member.
                 Answer::Admitted(answer) if answer.is_closed() => {}
                 Answer::Admitted(answer) => {
-                    let admitted = read.and_then(|(_, hold)| hold.admit(Bytes::new));
+                    // Who asked for no history lacks none.
+                    let admitted = read.and_then(|(recovered, hold)| match recovered {
+                        Some(_) => hold.admit(Bytes::new),
+                        None => hold.begin_here(),
+                    });
                     if answer.send(admitted) == Err(Ok(())) && !was_in {
                         desk.leave(&group);
                     }

@@ -5,11 +5,13 @@ use crate::{
     socket::Socket,
     worker::{
         Worker,
+        enter::Head,
+        held::Asked,
         texts::{self, Keep, Texts},
     },
 };
 use bytes::Bytes;
-use channel_layer::{GroupName, Position, Recovered, Span};
+use channel_layer::{Error, GroupName, Position, Posted, Recovered, Span};
 use palabre_protocol::{ErrorCode, Refusal};
 use serde::Serialize;
 use std::{
@@ -75,6 +77,8 @@ pub(crate) struct Hold {
     is_heard: bool,
     /// Where the client is to stand: at the head of what was read.
     head: Option<Position>,
+    /// What the members here have and the history does not.
+    unplaced: Vec<Arc<Posted>>,
 }
 
 impl Hold {
@@ -91,20 +95,27 @@ impl Hold {
         let joins = joining.joins();
         let serial = joins.begin(group);
         let (worker, socket) = (Rc::clone(worker), Rc::clone(socket));
-        Ok(Self { worker, socket, group: group.clone(), joins, serial, is_heard, head: None })
+        let group = group.clone();
+        Ok(Self { worker, socket, group, joins, serial, is_heard, head: None, unplaced: Vec::new() })
     }
 
-    /// Reads the history, which comes after the hold: so there is no hole between them.
+    /// Reads the history, which comes after the hold: so there is no hole between them. `None`: it cannot be read now, and the
+    /// group's members are told when it can.
     pub(crate) async fn read(
         mut self,
         span: Span,
         messages_max: usize,
-    ) -> Result<(Recovered, Self), Failure> {
+    ) -> Result<(Option<Recovered>, Self), Failure> {
         if !self.is_heard && !self.worker.hear(&self.group).await? {
             return Err(left());
         }
-        let recovered = self.worker.layer.history(self.group.clone(), span, messages_max).await?;
-        self.head = Some(recovered.page().head);
+        let layer = &self.worker.layer;
+        self.unplaced = layer.unplaced(&self.group);
+        let recovered = match layer.history(self.group.clone(), span, messages_max).await {
+            Err(Error::Unavailable) => None,
+            read => Some(read?),
+        };
+        self.head = recovered.as_ref().map(|recovered| recovered.page().head);
         Ok((recovered, self))
     }
 
@@ -114,12 +125,37 @@ impl Hold {
     ///
     /// Another join of the same connection holds this place, or it has left the group since.
     pub(crate) fn admit(self, snapshot: impl FnOnce() -> Bytes) -> Result<(), Failure> {
-        let Some(head) = self.head.filter(|_| self.joins.is_latest(&self.group, self.serial)) else {
+        match self.head {
+            Some(head) => self.admit_at(Head::At(head), snapshot),
+            None => Err(Error::Unavailable.into()),
+        }
+    }
+
+    /// Makes the client a member that is answered later; `word` says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`admit`](Self::admit).
+    pub(crate) fn wait(self, since: Option<Position>, word: impl FnOnce() -> Bytes) -> Result<(), Failure> {
+        self.admit_at(Head::Pending(Asked { since }), word)
+    }
+
+    /// Makes the client a member of what comes from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`admit`](Self::admit).
+    pub(super) fn begin_here(self) -> Result<(), Failure> {
+        self.admit_at(Head::Here, Bytes::new)
+    }
+
+    fn admit_at(self, head: Head, snapshot: impl FnOnce() -> Bytes) -> Result<(), Failure> {
+        if !self.joins.is_latest(&self.group, self.serial) {
             return Err(
                 Refusal::new(ErrorCode::Unavailable, "another join took the place of this one").into()
             );
-        };
-        let is_admitted = self.worker.admit_to(&self.group, &self.socket, head, snapshot);
+        }
+        let is_admitted = self.worker.admit_to(&self.group, &self.socket, head, &self.unplaced, snapshot);
         is_admitted.then_some(()).ok_or_else(left)
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     hub::Hub,
 };
 use axum::{Json, Router, response::IntoResponse, routing::get};
-use channel_layer::{Census, Health, LayerState, Mode, Peer};
+use channel_layer::{Census, Health, LayerState, Mode, Peer, Scope};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,8 +42,8 @@ fn body(hub: &Hub, state: &LayerState, settings: &Settings) -> Value {
 fn status(hub: &Hub, state: &LayerState) -> &'static str {
     match state.health {
         _ if hub.is_draining() => "unhealthy",
-        Health::Healthy => "healthy",
-        Health::Connecting => "degraded",
+        Health::Healthy | Health::Suspect => "healthy",
+        Health::Connecting | Health::Degraded | Health::Healing => "degraded",
     }
 }
 
@@ -61,13 +61,13 @@ fn layer(state: &LayerState, census: &Census) -> Value {
 }
 
 fn redis(state: &LayerState, census: &Census, settings: &Redis) -> Value {
-    let is_available = state.mode == Mode::Redis && state.health == Health::Healthy;
+    let is_available = state.mode == Mode::Redis && state.scope() == Scope::Cluster;
     let backend = census.backend.clone().unwrap_or_default();
     json!({
         "redis_enabled": settings.url_in_use().is_some(),
         "redis_configured": settings.url.is_some(),
         "redis_available": is_available,
-        "using_fallback": false,
+        "using_fallback": state.mode == Mode::Redis && !is_available,
         "redis_url": settings.url.as_ref().map(|url| mask_url(url.expose())),
         "redis_version": backend.version,
         "connected_clients": backend.clients,

@@ -37,7 +37,7 @@ async fn ready(State(hub): State<Hub>, RawQuery(query): RawQuery) -> impl IntoRe
     let strict = query.is_some_and(|query| query.split('&').any(|part| part == "strict=1"));
     let (code, status) = if hub.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else if strict && layer.health != Health::Healthy {
+    } else if strict && !matches!(layer.health, Health::Healthy | Health::Suspect) {
         (StatusCode::SERVICE_UNAVAILABLE, "degraded")
     } else {
         (StatusCode::OK, "ready")

@@ -45,6 +45,10 @@ pub(crate) struct Numbers {
     pub(crate) states: Vec<(&'static str, bool)>,
     pub(crate) away_s: f64,
     pub(crate) heals: u64,
+    pub(crate) spooled: u64,
+    pub(crate) spool_dropped: u64,
+    pub(crate) replayed: u64,
+    pub(crate) put_back: u64,
     pub(crate) dropped: u64,
     pub(crate) malformed: u64,
     pub(crate) groups: u64,
@@ -136,6 +140,22 @@ impl Numbers {
             self.away_s,
         )?;
         to.counter("palabre_layer_heals", "Times that it found the others again.", self.heals)?;
+        to.gauge("palabre_layer_spooled", "Messages that only this node has as yet.", self.spooled)?;
+        to.counter(
+            "palabre_layer_spool_dropped",
+            "Messages that it could not keep for the others.",
+            self.spool_dropped,
+        )?;
+        to.counter(
+            "palabre_layer_replayed",
+            "Messages that it had kept and brought to the others.",
+            self.replayed,
+        )?;
+        to.counter(
+            "palabre_layer_put_back",
+            "Messages that the backend had lost and this node still had.",
+            self.put_back,
+        )?;
         to.counter(
             "palabre_layer_dropped_arrivals",
             "Times that arrivals were dropped and read again.",

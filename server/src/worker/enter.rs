@@ -8,13 +8,25 @@ use crate::{
     socket::Socket,
     worker::{
         Worker,
-        held::{Held, is_behind},
+        fanout::frame_of,
+        held::{Asked, Held, is_behind},
         rooms::{Room, Rooms},
     },
 };
 use bytes::Bytes;
-use channel_layer::{GroupName, Position};
-use std::rc::Rc;
+use channel_layer::{Body, GroupName, Position, Posted};
+use std::{rc::Rc, sync::Arc};
+
+/// Where a joiner is to stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Head {
+    /// At the end of what was read for it.
+    At(Position),
+    /// Nowhere: it could not be read, and is answered later.
+    Pending(Asked),
+    /// Wherever the others stand: it asked for nothing of the past.
+    Here,
+}
 
 impl Worker {
     /// From now on what arrives in `group` waits for `socket`; says whether the worker hears the group already. `None`: the
@@ -29,9 +41,12 @@ impl Worker {
             *serial += 1;
             Room { serial: *serial, ..Room::default() }
         });
-        let was_held = room.take_held(socket).is_some_and(|held| held.is_member());
+        let before = room.take_held(socket);
+        let was_held = before.as_ref().is_some_and(Held::is_member);
         let was_live = room.live.swap_remove(&socket.id.place).is_some() || was_held;
-        room.held.push(Held::new(socket, was_live));
+        // Whatever comes of this, it is not answered by that.
+        let asked = before.and_then(|held| held.asked);
+        room.held.push(Held { asked, ..Held::new(socket, was_live) });
         socket.groups.add(name);
         Some(room.added)
     }
@@ -58,13 +73,21 @@ impl Worker {
         Ok(is_the_same)
     }
 
-    /// Makes a held socket a member: `snapshot`, which stands at `head`, then what arrived after it. When it is made, the
-    /// socket has entered. Says whether it was held.
+    /// What a socket that waits for an answer had asked for.
+    pub(crate) fn asked(&self, group: &GroupName, socket: &Socket) -> Option<Asked> {
+        let rooms = self.rooms.borrow();
+        let held = rooms.rooms.get(group)?.held.iter().find(|held| held.socket.id == socket.id)?;
+        held.asked.filter(|_| held.is_pending)
+    }
+
+    /// Makes a held socket a member: `snapshot`, which stands at `head`, then what is `unplaced`, then what arrived after it. When
+    /// the snapshot is made, the socket has entered. Says whether it was held.
     pub(crate) fn admit_to(
         &self,
         group: &GroupName,
         socket: &Rc<Socket>,
-        head: Position,
+        head: Head,
+        unplaced: &[Arc<Posted>],
         snapshot: impl FnOnce() -> Bytes,
     ) -> bool {
         let mut rooms = self.rooms.borrow_mut();
@@ -81,13 +104,32 @@ impl Worker {
         if !snapshot.is_empty() {
             self.push(socket, snapshot);
         }
-        for frame in held.take_waiting(head) {
+        let is_shown = |posted: &&Arc<Posted>| {
+            matches!(posted.body, Body::Frame(_)) && posted.except.as_ref() != Some(&socket.address)
+        };
+        // Whoever waited for this answer was given them before.
+        let unplaced = if held.asked.is_some() { &[] } else { unplaced };
+        unplaced.iter().filter(is_shown).for_each(|posted| self.push(socket, frame_of(posted)));
+        let (at, asked) = match head {
+            Head::At(position) => (Some(position), None),
+            Head::Pending(asked) => (None, Some(asked)),
+            Head::Here => (room.position, None),
+        };
+        let is_pending = asked.is_some();
+        for frame in held.take_waiting(at, is_pending) {
             self.push(socket, frame);
         }
+        if is_pending {
+            room.held.push(Held { asked, is_pending, ..held });
+            return true;
+        }
+        let Some(head) = at else {
+            room.live.insert(socket.id.place, Rc::clone(socket));
+            return true;
+        };
         let at = *room.position.get_or_insert(head);
         if is_behind(at, head) {
-            held.ahead = Some(head);
-            room.held.push(held);
+            room.held.push(Held { ahead: Some(head), asked: None, ..held });
         } else {
             room.live.insert(socket.id.place, Rc::clone(socket));
         }
@@ -102,7 +144,15 @@ impl Worker {
             // It came to something: the socket is a member, only not yet where the others stand.
             return;
         }
-        let Some(held) = room.take_held(socket) else { return };
+        let Some(mut held) = room.take_held(socket) else { return };
+        if held.asked.is_some() {
+            // It waits on.
+            for frame in held.take_waiting(None, true) {
+                self.push(socket, frame);
+            }
+            room.held.push(Held { is_pending: true, ..held });
+            return;
+        }
         if held.was_live {
             if held.broken {
                 socket.cut();
@@ -141,7 +191,10 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use crate::worker::scene::{Scene, offsets};
+    use crate::worker::{
+        enter::Head,
+        scene::{Scene, offsets},
+    };
     use bytes::Bytes;
     use channel_layer::{Message, MessageId};
     use palabre_protocol::CloseCode;
@@ -159,7 +212,7 @@ mod tests {
         // She has read what he has not, and nobody has been given it yet.
         scene.join(&ana).await;
         scene.deliver_all();
-        scene.worker.admit_to(&scene.group, &bo, head, Bytes::new);
+        scene.worker.admit_to(&scene.group, &bo, Head::At(head), &[], Bytes::new);
         scene.send_frames(1).await;
         scene.deliver_all();
         assert_eq!(offsets(&scene.got(&bo, &mut bos).await), [2, 3, 4]);
@@ -188,7 +241,7 @@ mod tests {
         scene.send(Message::event(MessageId::random(), "test.event", "")).await;
         scene.deliver_all();
         assert!(socket.next_event().is_some(), "a second join changes nothing else");
-        scene.worker.admit_to(&scene.group, &socket, head, Bytes::new);
+        scene.worker.admit_to(&scene.group, &socket, Head::At(head), &[], Bytes::new);
         assert!(socket.next_event().is_none());
     }
 

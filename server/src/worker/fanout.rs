@@ -14,9 +14,9 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use channel_layer::{Body, Delivery, GroupName, Mailbox, MessageId, Position, Posted, Received};
+use channel_layer::{Body, Delivery, GapReason, GroupName, Mailbox, MessageId, Position, Posted, Received};
 use indexmap::map::Slice;
-use palabre_protocol::{Edited, Item, Placing, Settled, Snapshot, frame};
+use palabre_protocol::{Edited, Gap, Item, Placing, Settled, Snapshot, frame};
 use std::{hint, iter, rc::Rc, sync::Arc};
 
 /// One piece grows to about this size; a longer one would only be copied more.
@@ -82,7 +82,10 @@ impl Worker {
                     self.post_one(&group, &Delivery::Message(posted));
                 }
             }
-            Delivery::Placed { ref group, .. } | Delivery::Resync { ref group, .. } => {
+            Delivery::Placed { ref group, .. }
+            | Delivery::Gap { ref group, .. }
+            | Delivery::Answerable { ref group }
+            | Delivery::Resync { ref group, .. } => {
                 self.hand_out(piece, turn);
                 self.post_one(group, &delivery);
             }
@@ -144,6 +147,10 @@ impl Room {
             Delivery::Placed { group, id, position } => {
                 self.give(worker, Some(*position), &settled(group, *id, *position));
             }
+            Delivery::Gap { group, position, lost, reason } => {
+                self.give(worker, *position, &gap(group, *position, *lost, *reason));
+            }
+            Delivery::Answerable { group } => self.tell_pending(group),
             Delivery::Resync { group, reason, page } => {
                 self.restart(worker, page.head, &resync(group, reason.as_str(), page));
             }
@@ -223,7 +230,7 @@ fn placed(posted: &Posted, body: &[u8]) -> Bytes {
         edited: posted
             .version
             .as_ref()
-            .map(|version| Edited { first: on_wire(version.first), version: version.number }),
+            .map(|version| Edited { first: version.first.map(on_wire), version: version.number }),
     };
     palabre_protocol::place(&placing, body)
 }
@@ -231,6 +238,11 @@ fn placed(posted: &Posted, body: &[u8]) -> Bytes {
 pub(super) fn settled(group: &GroupName, id: MessageId, position: Position) -> Bytes {
     let items = [Item { id: id.as_u128(), position: on_wire(position) }];
     palabre_protocol::encode(&Settled { group: group.as_str(), items: &items })
+}
+
+fn gap(group: &GroupName, position: Option<Position>, lost: u64, reason: GapReason) -> Bytes {
+    let (group, position, reason) = (group.as_str(), position.map(on_wire), reason.as_str());
+    palabre_protocol::encode(&Gap { group, position, lost, reason })
 }
 
 pub(super) fn resync(group: &GroupName, reason: &str, page: &channel_layer::Page) -> Bytes {

@@ -22,10 +22,22 @@ pub(super) struct Held {
     pub(super) hints: Vec<Bytes>,
     /// It was a member before: a join again changes no membership, however it ends.
     pub(super) was_live: bool,
+    /// What it asked for when it came, if that could not be answered: it is a member, and what has a position is not for it before it
+    /// has been.
+    pub(super) asked: Option<Asked>,
+    /// It waits for that answer.
+    pub(super) is_pending: bool,
     /// Something is missing between its history and what waits here.
     pub(super) broken: bool,
     /// Where its snapshot stands, once that is queued: it is a member, ahead of the others.
     pub(super) ahead: Option<Position>,
+}
+
+/// What a joiner asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The position that it came with, if any.
+    pub(crate) since: Option<Position>,
 }
 
 impl Held {
@@ -35,6 +47,8 @@ impl Held {
             frames: Vec::new(),
             hints: Vec::new(),
             was_live,
+            asked: None,
+            is_pending: false,
             broken: false,
             ahead: None,
         }
@@ -42,12 +56,16 @@ impl Held {
 
     /// Whether it was admitted, now or before this join.
     pub(super) fn is_member(&self) -> bool {
-        self.was_live || self.ahead.is_some()
+        self.was_live || self.ahead.is_some() || self.is_pending
     }
 
     /// Takes a frame that stands at `position`, or nowhere.
     pub(super) fn take(&mut self, worker: &Worker, position: Option<Position>, frame: &Bytes) {
-        if let Some(ahead) = self.ahead {
+        if self.is_pending {
+            if position.is_none() {
+                worker.push(&self.socket, frame.clone());
+            }
+        } else if let Some(ahead) = self.ahead {
             if !covers(ahead, position) {
                 worker.push(&self.socket, frame.clone());
             }
@@ -62,7 +80,7 @@ impl Held {
 
     /// Takes what is ephemeral, if it keeps up.
     pub(super) fn hint(&mut self, worker: &Worker, frame: &Bytes) {
-        if self.ahead.is_none() {
+        if self.ahead.is_none() && !self.is_pending {
             if self.hints.len() < HINTS_MAX {
                 self.hints.push(frame.clone());
             }
@@ -71,12 +89,22 @@ impl Held {
         }
     }
 
-    /// What it is to be given once it stands at `head`.
-    pub(super) fn take_waiting(&mut self, head: Position) -> impl Iterator<Item = Bytes> {
-        let mut frames = std::mem::take(&mut self.frames);
-        let covered = frames.iter().rposition(|(position, _)| covers(head, *position));
-        frames.drain(..covered.map_or(0, |last| last + 1));
-        frames.into_iter().map(|(_, frame)| frame).chain(std::mem::take(&mut self.hints))
+    /// What it is to be given once it stands at `head`. What is still to be numbered is in no history; and it alone is for whoever
+    /// `is_pending`.
+    pub(super) fn take_waiting(
+        &mut self,
+        head: Option<Position>,
+        is_pending: bool,
+    ) -> impl Iterator<Item = Bytes> {
+        let frames = std::mem::take(&mut self.frames);
+        let is_covered =
+            |(position, _): &(Option<Position>, Bytes)| head.is_some_and(|head| covers(head, *position));
+        let covered = frames.iter().rposition(is_covered).map_or(0, |last| last + 1);
+        let is_due = move |(index, (position, frame)): (usize, (Option<Position>, Bytes))| {
+            let is_due = position.is_none() || (!is_pending && index >= covered);
+            is_due.then_some(frame)
+        };
+        frames.into_iter().enumerate().filter_map(is_due).chain(std::mem::take(&mut self.hints))
     }
 
     /// Whether what stands at `position` waits here already.
@@ -87,7 +115,7 @@ impl Held {
 
     /// Whether an event is news to it: to a member of before as to any, and else what its history did not have.
     pub(super) fn hears(&self, posted: &Posted) -> bool {
-        self.was_live || self.ahead.is_some_and(|ahead| !covers(ahead, posted.position))
+        self.was_live || self.is_pending || self.ahead.is_some_and(|ahead| !covers(ahead, posted.position))
     }
 
     /// Whether it is a member and the members, who stand at `position`, have reached it.

@@ -4,12 +4,12 @@
 //! further off than the writes before it. What is said is decided elsewhere; here, to whom and in which order.
 
 pub(crate) mod awaited;
-mod enter;
+pub(crate) mod enter;
 pub(crate) mod fanout;
 mod flush;
 pub(crate) mod follow;
 pub(crate) mod heartbeat;
-mod held;
+pub(crate) mod held;
 mod leave;
 pub(crate) mod presence;
 mod repair;

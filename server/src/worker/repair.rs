@@ -10,7 +10,7 @@ use crate::worker::{
     held::covers,
     rooms::Room,
 };
-use channel_layer::{Delivery, GroupName, MessageId, Position, Posted, Recovered, Span};
+use channel_layer::{Delivery, GroupName, MessageId, Position, Posted, Recovered, Retention, Span};
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::{task::yield_now, time::sleep};
 
@@ -69,8 +69,8 @@ impl Room {
     pub(super) fn defer(&mut self, deliveries: impl IntoIterator<Item = Delivery>) -> bool {
         let Some(repair) = &mut self.repair else { return false };
         let Repair { deferred, deferred_bytes, again } = &mut **repair;
-        // What has no position is nothing that a repair could put in order.
-        for delivery in deliveries.into_iter().filter(|delivery| position(delivery).is_some()) {
+        // What is ephemeral is nothing that a repair could put in order.
+        for delivery in deliveries.into_iter().filter(is_kept) {
             let bytes = *deferred_bytes + size(&delivery);
             if deferred.len() < DEFERRED_MAX && bytes <= DEFERRED_BYTES_MAX {
                 *deferred_bytes = bytes;
@@ -113,19 +113,25 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
         let mut position = None;
         worker.with_room(&group, |room| position = room.position);
         let Some(position) = position else { return };
+        let unplaced = worker.layer.unplaced(&group);
         let read = worker.layer.history(group.clone(), Span::After(position), MESSAGES_MAX).await;
         let Ok(recovered) = read else {
             sleep(RETRY).await;
             continue;
         };
-        if give(&worker, &group, recovered).await == Left::None {
+        if give(&worker, &group, recovered, &unplaced).await == Left::None {
             return;
         }
     }
 }
 
-/// Gives what was read, and then what arrived meanwhile, in turns; says whether there is more to be read.
-async fn give(worker: &Rc<Worker>, group: &GroupName, recovered: Recovered) -> Left {
+/// Gives what was read, what has no place yet, and then what arrived meanwhile, in turns; says whether there is more to be read.
+async fn give(
+    worker: &Rc<Worker>,
+    group: &GroupName,
+    recovered: Recovered,
+    unplaced: &[Arc<Posted>],
+) -> Left {
     let mut turn = Turn::begin(worker);
     let page = match recovered {
         Recovered::All(page) => {
@@ -140,6 +146,9 @@ async fn give(worker: &Rc<Worker>, group: &GroupName, recovered: Recovered) -> L
             page
         }
     };
+    for posted in unplaced {
+        in_turn(worker, group, &mut turn, |room| room.post_message(worker, posted)).await;
+    }
     loop {
         let mut repair = Repair::default();
         worker.with_room(group, |room| {
@@ -179,8 +188,21 @@ fn position(delivery: &Delivery) -> Option<Position> {
     match delivery {
         Delivery::Message(posted) => posted.position,
         Delivery::Placed { position, .. } => Some(*position),
+        Delivery::Gap { position, .. } => *position,
         Delivery::Resync { page, .. } => Some(page.head),
-        Delivery::Presence(_) | Delivery::Direct { .. } => None,
+        Delivery::Answerable { .. } | Delivery::Presence(_) | Delivery::Direct { .. } => None,
+    }
+}
+
+/// Whether it is a loss if nobody gets it.
+fn is_kept(delivery: &Delivery) -> bool {
+    match delivery {
+        Delivery::Message(posted) => posted.retention == Retention::Kept,
+        Delivery::Presence(_) | Delivery::Direct { .. } => false,
+        Delivery::Placed { .. }
+        | Delivery::Gap { .. }
+        | Delivery::Answerable { .. }
+        | Delivery::Resync { .. } => true,
     }
 }
 
@@ -189,7 +211,11 @@ fn size(delivery: &Delivery) -> usize {
     match delivery {
         Delivery::Message(posted) => posted.body.data().len(),
         Delivery::Resync { page, .. } => page.messages.iter().map(|posted| posted.body.data().len()).sum(),
-        Delivery::Placed { .. } | Delivery::Presence(_) | Delivery::Direct { .. } => 0,
+        Delivery::Placed { .. }
+        | Delivery::Gap { .. }
+        | Delivery::Answerable { .. }
+        | Delivery::Presence(_)
+        | Delivery::Direct { .. } => 0,
     }
 }
 

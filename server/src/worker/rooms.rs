@@ -10,9 +10,12 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use channel_layer::{GroupMap, GroupName, Position, Posted};
+use channel_layer::{GroupMap, GroupName, Message, MessageId, Position, Posted, Retention};
 use indexmap::IndexMap;
 use std::{rc::Rc, sync::Arc};
+
+/// The event by which a connection learns that a join of its client can be answered. No consumer has it, for it has no dot.
+pub(crate) const ANSWERABLE: &str = "answerable";
 
 #[derive(Default)]
 pub(crate) struct Rooms {
@@ -64,11 +67,19 @@ impl Room {
     /// Gives everybody a snapshot to begin anew from, which stands at `head`: wherever they stood, there they stand now.
     pub(super) fn restart(&mut self, worker: &Worker, head: Position, frame: &Bytes) {
         for held in &mut self.held {
-            held.ahead = held.ahead.and(Some(head));
+            match held.ahead {
+                Some(_) => {
+                    held.ahead = Some(head);
+                    worker.push(&held.socket, frame.clone());
+                }
+                None => held.take(worker, Some(head), frame),
+            }
+        }
+        for socket in self.live.values() {
+            worker.push(socket, frame.clone());
         }
         self.position = Some(head);
         self.reach(Some(head));
-        self.give(worker, None, frame);
     }
 
     /// The members were given what stands at `position`; those who were ahead of them may be with them now.
@@ -128,7 +139,7 @@ impl Room {
         frame: &Bytes,
         instead: Option<&Bytes>,
     ) {
-        let ephemeral = posted.position.is_none();
+        let ephemeral = posted.retention == Retention::Ephemeral;
         let mut given = 0;
         let for_one = |socket: &Socket| {
             if posted.except.as_ref() == Some(&socket.address) { instead } else { Some(frame) }
@@ -172,8 +183,16 @@ impl Room {
 
     /// Everybody who was admitted.
     pub(super) fn members(&self) -> impl Iterator<Item = &Rc<Socket>> {
-        let ahead = self.held.iter().filter(|held| held.ahead.is_some()).map(|held| &held.socket);
-        self.live.values().chain(ahead)
+        let others = self.held.iter().filter(|held| held.ahead.is_some() || held.is_pending);
+        self.live.values().chain(others.map(|held| &held.socket))
+    }
+
+    /// Tells those who wait for an answer that they can ask again.
+    pub(super) fn tell_pending(&self, group: &GroupName) {
+        for held in self.held.iter().filter(|held| held.is_pending) {
+            let message = Message::event(MessageId::REPLACED, ANSWERABLE, "");
+            held.socket.tell(Arc::new(Posted::new(group.clone(), message, None)));
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

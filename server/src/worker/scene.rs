@@ -2,7 +2,7 @@
 
 use crate::{
     socket::{Socket, Stage, stream::Stream},
-    worker::{Worker, flush::Turn},
+    worker::{Worker, enter::Head, flush::Turn},
 };
 use bytes::Bytes;
 use channel_layer::{
@@ -65,7 +65,7 @@ impl Scene {
     /// Joins, with nothing for a snapshot.
     pub(crate) async fn join(&self, socket: &Rc<Socket>) {
         let head = self.read(socket).await;
-        self.worker.admit_to(&self.group, socket, head, Bytes::new);
+        self.worker.admit_to(&self.group, socket, Head::At(head), &[], Bytes::new);
     }
 
     /// Sends a kept message; what its delivery is waits in the mailbox.

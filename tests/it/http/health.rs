@@ -102,7 +102,8 @@ async fn a_node_is_ready_while_redis_is_away_unless_somebody_is_strict() {
     let url = format!("redis://{}", nowhere());
     let cut_off = HubProcess::start(&["--redis-url", &url]).await;
     let alone = HubProcess::start(&[]).await;
-    for (hub, state, strictly) in [(&cut_off, "connecting", 503), (&alone, "healthy", 200)] {
+    for (hub, state, strictly) in [(&cut_off, "degraded", 503), (&alone, "healthy", 200)] {
+        until("it knows", async || (health(hub.addr()).await["layer"]["state"] == state).then_some(())).await;
         let alive = get(hub.addr(), "/livez").await;
         assert_eq!((alive.status, alive.text()), (200, "alive\n"));
         for (query, status) in

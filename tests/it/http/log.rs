@@ -15,7 +15,7 @@ async fn an_outage_of_redis_is_a_few_lines_however_often_it_is_tried() {
     };
     state("healthy").await;
     redis.kill().await;
-    state("connecting").await;
+    state("degraded").await;
     let failures = async || {
         let page = palabre_tests::http::get(hub.addr(), "/metrics").await;
         let line =
@@ -32,7 +32,7 @@ async fn an_outage_of_redis_is_a_few_lines_however_often_it_is_tried() {
     let of = |event: &str, level: &str| {
         lines.iter().filter(|line| line["event"] == event && line["level"] == level).count()
     };
-    assert_eq!((of("layer.redis.error", "ERROR"), of("layer.connecting", "WARN")), (1, 1), "{log}");
+    assert_eq!((of("layer.redis.error", "ERROR"), of("layer.degraded", "WARN")), (1, 1), "{log}");
     assert_eq!((of("layer.redis.connect_failed", "ERROR"), of("layer.healthy", "INFO")), (1, 2), "{log}");
     assert!(lines.iter().all(|line| line["ts"].is_string() && line["message"].is_string()), "{log}");
 }
@@ -60,7 +60,7 @@ async fn a_log_that_cannot_be_written_is_lost_and_nothing_else() {
     ana.hello("Ana").await;
     ana.join("lobby").await;
     redis.kill().await;
-    state("connecting").await;
+    state("degraded").await;
     redis.start_again().await;
     state("healthy").await;
     ana.send("lobby", "still here").await;

@@ -117,7 +117,7 @@ async fn what_happens_is_counted() {
     Page::reaches(hub.addr(), r#"palabre_closes_total{code="1001"}"#, 1.0).await;
     // An outage of Redis, seen from here.
     redis.stop_process().await;
-    Page::reaches(hub.addr(), r#"palabre_layer_state{state="connecting"}"#, 1.0).await;
+    Page::reaches(hub.addr(), r#"palabre_layer_state{state="degraded"}"#, 1.0).await;
     Page::reaches(hub.addr(), "palabre_layer_degraded_seconds_total", 0.5).await;
     let page = Page::of(hub.addr()).await;
     assert_eq!(page.get("palabre_redis_up"), 0.0);

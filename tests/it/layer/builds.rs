@@ -95,7 +95,7 @@ async fn what_this_build_keeps_is_what_another_one_of_its_kind_reads() {
     write(&redis, 7, &golden(AMEND, "replaced")).await;
     let posted = next_message(&mut mailbox).await;
     let version = posted.version.as_ref().unwrap();
-    assert_eq!((posted.id.as_u128(), version.number, version.first.offset), (ID, 2, 17));
+    assert_eq!((posted.id.as_u128(), version.number, version.first.unwrap().offset), (ID, 2, 17));
     assert_eq!(history(&layer).await.len(), 1, "the node's copy has the newest alone");
 }
 

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use channel_layer::{
-    ChannelLayer, Delivery, GapReason, GroupName, Health, Mailbox, Message, MessageId, Mode, Page, Posted,
-    Received, RedisRelay, ResilientLayer, Retention, Sent,
+    ChannelLayer, Delivery, GapReason, GroupName, Health, Mailbox, Message, MessageId, Mode, Page, Position,
+    Posted, Received, RedisRelay, ResilientLayer, Retention, Sent,
 };
 use palabre_tests::{
     RedisServer,
@@ -91,11 +91,19 @@ pub(super) async fn next_message(mailbox: &mut Mailbox) -> Arc<Posted> {
     }
 }
 
-/// The next delivery, which says that the history is another one.
-pub(super) async fn next_resync(mailbox: &mut Mailbox) -> (GapReason, Page) {
+/// The next delivery, which says where something stands that was delivered without a position.
+pub(super) async fn next_placed(mailbox: &mut Mailbox) -> (u32, Position) {
     match next(mailbox).await {
-        Delivery::Resync { reason, page, .. } => (reason, *page),
-        other => panic!("not a resync: {other:?}"),
+        Delivery::Placed { id, position, .. } => (u32::try_from(id.as_u128()).unwrap(), position),
+        other => panic!("not a place: {other:?}"),
+    }
+}
+
+/// The next delivery, which says that something is lost, and why.
+pub(super) async fn next_gap(mailbox: &mut Mailbox) -> (GapReason, u64) {
+    match next(mailbox).await {
+        Delivery::Gap { reason, lost, .. } => (reason, lost),
+        other => panic!("not a gap: {other:?}"),
     }
 }
 

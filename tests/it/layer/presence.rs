@@ -164,7 +164,7 @@ async fn rows_that_redis_lost_are_written_again() {
     redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.unwrap();
     until("its row stands again", async || (rows(&redis, &lobby).await == 1).then_some(())).await;
     redis.kill().await;
-    is(&one, Health::Connecting).await;
+    is(&one, Health::Degraded).await;
     one.presence().enter(&lobby, &somebody("bo"));
     assert_eq!(one.presence().occupancy(&lobby).await, 2, "the node goes on");
     redis.start_again().await;

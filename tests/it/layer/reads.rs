@@ -77,6 +77,10 @@ impl Relay for Counting {
         self.relay.send(to, message)
     }
 
+    fn probe(&self, number: u64) -> Answered<'_, ()> {
+        self.relay.probe(number)
+    }
+
     fn subscribe(&self, groups: Vec<GroupName>) -> Answered<'_, ()> {
         self.relay.subscribe(groups)
     }
@@ -159,6 +163,6 @@ async fn a_node_with_more_groups_than_one_call_can_open_comes_back_and_sends_mea
     Beside::new(&redis).await.ask::<usize>("CLIENT KILL TYPE normal").await;
     timeout(PATIENT, status.changed()).await.expect("a lost connection is noticed").unwrap();
     insist(&layer, &names[GROUPS / 2], &message(1)).await;
-    assert_eq!(layer.status().borrow().health, Health::Connecting, "most groups are still to be opened");
+    assert_ne!(layer.status().borrow().health, Health::Healthy, "most groups are still to be opened");
     is(&layer, Health::Healthy).await;
 }

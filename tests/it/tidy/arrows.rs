@@ -25,8 +25,8 @@ const FREE: &[(&str, &str)] = &[(
 
 /// The layer's types: everybody in the layer may name them, they name each other only.
 const TYPES: &[&str] = &[
-    "name", "position", "message", "amend", "bounds", "delivery", "history", "member", "state", "report",
-    "error",
+    "name", "position", "message", "amend", "bounds", "delivery", "gap", "history", "member", "state",
+    "report", "error",
 ];
 /// What the layer's other modules may name besides. `redis` and `resilient` never meet; a mailbox leaves its groups when
 /// it is dropped, so it knows the registry that holds it.

@@ -30,7 +30,8 @@ pub(super) fn row(number: u64, offset: u64, text: &str, version: u64, first: u64
 
 fn shown(posted: &Posted) -> Shown {
     let here = offset(posted);
-    let (version, first) = posted.version.as_ref().map_or((1, here), |v| (v.number, v.first.offset));
+    let (version, first) =
+        posted.version.as_ref().map_or((1, here), |v| (v.number, v.first.map_or(0, |first| first.offset)));
     (number(posted.id), here, String::from_utf8_lossy(posted.body.data()).into_owned(), version, first)
 }
 
@@ -129,7 +130,7 @@ pub(super) async fn an_amendment_reaches_everybody_in_its_target_s_name(fixture:
         let sent = A1.ok("an amendment", A1.in_time("its answer", answer).await);
         let position = Some(Position { offset: 2 + step, ..first });
         A1.same("its answer", (sent.id, sent.position), (id(by), position));
-        let version = Version { number: 1 + step, first, by: id(by), amendment };
+        let version = Version { number: 1 + step, first: Some(first), by: id(by), amendment };
         for member in &mut members {
             let posted = A1.message(member).await;
             A1.same("the id and the position", (posted.id, posted.position), (id(1), position));

@@ -70,7 +70,7 @@ pub(super) async fn an_amendment_takes_the_place_of_its_target(fixture: &dyn Fix
         Verdict::Placed(at(5)),
     ];
     R22.same("the verdicts", one.publish(R22, batch).await, expected);
-    let version = |number, by, amendment| Some(Version { number, first: at(1), by: id(by), amendment });
+    let version = |number, by, amendment| Some(Version { number, first: Some(at(1)), by: id(by), amendment });
     let versions = [
         (1, None),
         (2, None),

@@ -143,7 +143,12 @@ pub(super) async fn a_reader_that_is_too_slow_is_told_and_holds_nobody_up(fixtur
                 R16.holds(offset > last, format_args!("{offset} came after {last}"));
                 last = offset;
             }
-            Some(Incoming::Direct { .. } | Incoming::Presence { .. } | Incoming::Malformed) => {}
+            Some(
+                Incoming::Direct { .. }
+                | Incoming::Presence { .. }
+                | Incoming::Probe(_)
+                | Incoming::Malformed,
+            ) => {}
             Some(Incoming::Dropped | Incoming::Ended(_)) | None => return,
         }
     }

@@ -51,6 +51,7 @@ pub(super) struct OtherBuild {
 struct State {
     commands: MultiplexedConnection,
     subscriptions: PubSubSink,
+    arrivals: mpsc::Sender<Incoming>,
     node: String,
     life: String,
 }
@@ -168,8 +169,9 @@ impl Relay for OtherBuild {
             let life = format!("{}{}", &said["run_id"][..8], &said["master_replid"][..8]);
             let (subscriptions, pushes) = self.client.get_async_pubsub().await.map_err(refused)?.split();
             let (arrivals, incoming) = mpsc::channel(ARRIVALS_MAX);
-            self.tasks.spawn(listen(pushes, arrivals, Arc::clone(&self.unread)));
-            *self.state.lock().await = Some(State { commands, subscriptions, node: node.to_owned(), life });
+            self.tasks.spawn(listen(pushes, arrivals.clone(), Arc::clone(&self.unread)));
+            let node = node.to_owned();
+            *self.state.lock().await = Some(State { commands, subscriptions, arrivals, node, life });
             Ok(Link { incoming })
         }
         .boxed()
@@ -250,6 +252,15 @@ impl Relay for OtherBuild {
             ask(&mut read, known, messages_max);
             let part: Option<Part> = read.query_async(&mut commands).await.map_err(refused)?;
             Ok(Recovered::All(self.page(&group, part.ok_or(LinkError::Unopened)?, messages_max).1))
+        }
+        .boxed()
+    }
+
+    fn probe(&self, number: u64) -> Answered<'_, ()> {
+        async move {
+            let state = self.state.lock().await;
+            let arrivals = &state.as_ref().ok_or_else(unconnected)?.arrivals;
+            arrivals.send(Incoming::Probe(number)).await.map_err(|_| unconnected())
         }
         .boxed()
     }

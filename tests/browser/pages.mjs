@@ -204,6 +204,17 @@ export class Visitor {
     return this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   }
 
+  /** The messages have come to stand still: a browser scrolls by keyboard step by step, and what is loaded moves them too. */
+  rests() {
+    return this.page.locator('.log').evaluate(async (log) => {
+      const still = 10;
+      for (let [frames, top] = [0, -1]; frames < still; frames = log.scrollTop === top ? frames + 1 : 0) {
+        top = log.scrollTop;
+        await new Promise(requestAnimationFrame);
+      }
+    });
+  }
+
   /** @returns {Promise<boolean>} whether something is wider than the window */
   scrollsSideways() {
     return this.page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);

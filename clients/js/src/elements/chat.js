@@ -160,7 +160,7 @@ export class PalabreChat extends HubElement {
     }, { signal });
 
     const writing = root.activeElement !== null;
-    root.replaceChildren(notice, log.root, log.latest, typing, composer.root, log.announced, log.alarmed);
+    root.replaceChildren(notice, log.view, typing, composer.root, log.announced, log.alarmed);
     // Whoever was in the group that stood here is in this one.
     if (writing) composer.focus();
     this.#begin(group, log, signal);

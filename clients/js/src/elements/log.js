@@ -29,6 +29,8 @@ const announcers = new WeakMap();
  */
 
 export class Log {
+  /** The messages, and over them the way to the latest. */
+  view = make('div', 'view');
   root = make('div', 'log');
   latest;
   announced = make('div', 'unseen');
@@ -65,6 +67,7 @@ export class Log {
     this.alarmed.setAttribute('role', 'alert');
     this.latest = button('latest', words.latest, () => this.toEnd());
     this.latest.hidden = true;
+    this.view.append(this.root, this.latest);
     this.#tools = new Tools(words, surface.deeds);
     this.#list = new Windowed(this.root, {
       draw: (item) => this.#draw(item),

@@ -34,9 +34,8 @@ export const CHAT_STYLE = `${TOKENS}
 .unseen { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); }
 .notice { padding: .4rem .8rem; border-inline-start: 4px solid var(--_bad); background: var(--_surface); }
 /* As high as it is given; an element without a height would else be as long as all that was ever said. */
+.view { flex: 1 1 30rem; min-block-size: 0; display: grid; grid-template: minmax(0, 1fr) / minmax(0, 1fr); position: relative; }
 .log {
-  flex: 1 1 30rem;
-  min-block-size: 0;
   position: relative;
   overflow: hidden auto;
   overflow-anchor: none;
@@ -115,7 +114,8 @@ button {
   font-size: .85rem;
 }
 .kinds { display: flex; gap: .2rem; }
-.latest { align-self: center; margin-block: -3rem .4rem; z-index: 1; box-shadow: 0 1px 6px rgb(0 0 0 / .3); }
+/* Over the messages: one that took room would move what it appears beside. */
+.latest { position: absolute; inset-block-end: .4rem; justify-self: center; z-index: 1; box-shadow: 0 1px 6px rgb(0 0 0 / .3); }
 .tool { display: inline-grid; place-items: center; }
 .tool svg { inline-size: 1.15rem; block-size: 1.15rem; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }
 .typing { min-block-size: 1.3rem; padding-inline: 1rem; font-size: .8rem; color: var(--_soft); }

@@ -7,8 +7,10 @@
 const MARGIN = 1;
 // This close to the end counts as reading along.
 const NEAR_PX = 48;
-// Positions are rounded.
-const HERE_PX = 2;
+// Positions are rounded, and what is less than this is not set right either: steps of any size add up to going away.
+const HERE_PX = 1;
+// A smooth scroll that is on its way when the reader asks for the end goes on for some time, whatever one sets.
+const SCROLLS_ON_MS = 500;
 const GUESS_PX = 56;
 // A guess may have been too high, so that what was drawn does not fill the screen.
 const PASSES_MAX = 4;
@@ -42,7 +44,8 @@ export class Windowed {
   /** @type {Map<Item['key'], number>} */
   #heights = new Map();
   #width = 0;
-  #top = 0; // where the scroller stood when it last moved
+  #top = 0; // where the scroller was last known to stand
+  #bound = -Infinity; // when the reader asked for the end
   #asked = false;
   #observer = new ResizeObserver(() => this.#resized());
 
@@ -54,7 +57,7 @@ export class Windowed {
     this.#scroller = scroller;
     this.#drawer = drawer;
     scroller.append(this.#above, this.#below);
-    scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    scroller.addEventListener('scroll', () => this.#soon(), { passive: true });
     this.#observer.observe(scroller);
   }
 
@@ -77,6 +80,7 @@ export class Windowed {
 
   /** @param {Item[]} items in their order, each with a key of its own */
   show(items) {
+    this.#follow();
     const anchor = this.#anchor();
     this.#items = items;
     this.#forget();
@@ -89,6 +93,7 @@ export class Windowed {
 
   toEnd() {
     this.following = true;
+    this.#bound = performance.now();
     this.#lay(null);
   }
 
@@ -105,9 +110,7 @@ export class Windowed {
       if (offsetTop >= scrollTop && offsetTop + offsetHeight <= scrollTop + clientHeight) return;
       at = offsetTop < scrollTop ? 0 : Math.max(0, 1 - offsetHeight / clientHeight);
     }
-    this.following = false;
-    this.#lay({ key, below: (at ?? 0) * clientHeight });
-    this.following = this.#atEnd();
+    this.restore({ key, below: (at ?? 0) * clientHeight });
   }
 
   /** Where the reader is, for {@link restore}. @returns {{key: Item['key'], below: number} | null} null: at the end */
@@ -119,6 +122,7 @@ export class Windowed {
   restore(place) {
     this.following = false;
     this.#lay(place);
+    this.following = this.#scroller.clientHeight > 0 && this.#atEnd();
   }
 
   /** @param {number} near */
@@ -127,13 +131,14 @@ export class Windowed {
     return scrollHeight - scrollTop - clientHeight < near;
   }
 
-  #scrolled() {
+  // A reader may have moved already when something comes, and the browser tells of it later: who is pulled back to the
+  // end in between is pulled back by every step of a smooth scroll, and never gets away.
+  #follow() {
     const { scrollTop } = this.#scroller;
-    // Whoever goes up is let go at once: pulled back to the end by every little step they would never get away. A list
-    // that became shorter goes up as well, but stays at its end.
+    if (scrollTop === this.#top || performance.now() < this.#bound + SCROLLS_ON_MS) return;
+    // Whoever goes up is let go at once. A list that became shorter goes up as well, but stays at its end.
     this.following = this.#atEnd(scrollTop < this.#top ? HERE_PX : NEAR_PX);
     this.#top = scrollTop;
-    this.#soon();
   }
 
   #resized() {
@@ -148,6 +153,7 @@ export class Windowed {
     this.#asked = true;
     requestAnimationFrame(() => {
       this.#asked = false;
+      this.#follow();
       this.#lay(this.#anchor());
     });
   }
@@ -248,7 +254,8 @@ export class Windowed {
     let top = this.#scroller.scrollTop;
     if (this.following) top = this.#scroller.scrollHeight - this.#scroller.clientHeight;
     else if (element) top = element.offsetTop - anchor.below;
-    if (Math.abs(top - this.#scroller.scrollTop) >= 1) this.#scroller.scrollTop = top;
+    if (Math.abs(top - this.#scroller.scrollTop) >= HERE_PX) this.#scroller.scrollTop = top;
+    this.#top = this.#scroller.scrollTop;
   }
 
   /** @param {Item['key']} key */

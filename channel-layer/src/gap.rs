@@ -5,10 +5,11 @@
 //! offset and its last, with colons between: `hole 3 00000000000000ff:17:19`.
 
 use crate::{
-    delivery::Posted,
+    delivery::{Delivery, Posted},
     history::GapReason,
     message::{Body, Message, MessageId},
-    position::Epoch,
+    name::GroupName,
+    position::{Epoch, Position},
 };
 use std::fmt::Write;
 
@@ -42,6 +43,11 @@ impl Gap {
             write!(words, " {epoch}:{first}:{last}").expect("a string takes all");
         }
         Message::event(id, KIND, words)
+    }
+
+    /// What members are given of it.
+    pub(crate) fn delivery(&self, group: GroupName, position: Option<Position>) -> Delivery {
+        Delivery::Gap { group, position, lost: self.lost, reason: self.reason }
     }
 
     /// What an entry says, if it is one of these.

@@ -165,6 +165,11 @@ impl Lineage {
         self.past.iter().find(|past| past.epoch == epoch)
     }
 
+    /// Whether a position of a past epoch is as good as the same offset of the present one, which is `head` at most.
+    pub(crate) fn has_kept(&self, position: Position, head: u64) -> bool {
+        self.past_epoch(position.epoch).is_some_and(|past| position.offset <= past.base.min(head))
+    }
+
     /// Whether what stood at a position is in the history, where it was or further on, or was said to be lost.
     pub(crate) fn accounts_for(&self, position: Position) -> bool {
         position.epoch == self.epoch
@@ -186,6 +191,8 @@ mod tests {
         assert_eq!(at(before, 10), Ok(10));
         assert_eq!(at(before, 11), Ok(10), "what came after it may have been put back");
         assert_eq!(at(other, 1), Err(GapReason::UnknownEpoch));
+        let kept = |offset, head| lineage.has_kept(Position { epoch: before, offset }, head);
+        assert!(kept(10, 10) && !kept(11, 20) && !kept(10, 9));
         let accounted = |epoch, offset| lineage.accounts_for(Position { epoch, offset });
         assert!(accounted(now, 30) && accounted(before, 12));
         assert!(!accounted(before, 13) && !accounted(other, 1));

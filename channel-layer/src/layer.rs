@@ -2,7 +2,7 @@
 
 use crate::{
     amend::Amendment,
-    delivery::Posted,
+    delivery::Delivery,
     error::Result,
     history::{Recovered, Span},
     mailbox::Mailbox,
@@ -96,9 +96,9 @@ pub trait ChannelLayer: Send + Sync + fmt::Debug + 'static {
     fn history(&self, group: GroupName, span: Span, messages_max: usize) -> Answer<Recovered>;
 
     /// What members of the group on this node were given before it had a place in the history, and still has none, oldest first:
-    /// for whoever joins while there is no backend to number it. To be asked for before the [`history`](Self::history), which may
-    /// have some of it by then.
-    fn unplaced(&self, group: &GroupName) -> Vec<Arc<Posted>> {
+    /// for whoever joins while there is no backend to number it: messages, and a [`Delivery::Gap`] for what is lost of them. To be
+    /// asked for before the [`history`](Self::history), which may have some of it by then.
+    fn unplaced(&self, group: &GroupName) -> Vec<Delivery> {
         let _all_placed = group;
         Vec::new()
     }

@@ -10,6 +10,7 @@ mod flood;
 mod hostile;
 mod http;
 mod layer;
+mod outage;
 mod presence;
 mod state;
 mod tidy;

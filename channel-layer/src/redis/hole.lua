@@ -13,3 +13,8 @@ local id = redis.sha1hex(history .. words):sub(1, 16)
 local envelope = '\1\1' .. id .. struct.pack('>HBH', #kind + 3, 2, #kind) .. kind .. words
 raise(past, at)
 ARGV[3] = past_epochs()
+-- It was lost before, and what said so was put back.
+if call('HEXISTS', history, id) == 1 then
+  call('HSET', history, 'p', ARGV[3])
+  return 0
+end

@@ -4,6 +4,7 @@ use crate::{
     amend::{Amends, Version},
     delivery::{Delivery, Posted},
     error::{Error, Result},
+    gap::Gap,
     history::{Recovered, Span},
     message::{Message, MessageId},
     name::{ChannelName, GroupName},
@@ -112,8 +113,11 @@ impl Group {
     }
 
     /// What this node handed out and the history does not have yet.
-    pub(crate) fn unplaced(&self) -> impl Iterator<Item = Arc<Posted>> {
-        self.loose.iter().flat_map(|loose| loose.iter().cloned())
+    pub(crate) fn unplaced(&self) -> impl Iterator<Item = Delivery> {
+        self.loose.iter().flat_map(|loose| loose.iter()).map(|posted| match Gap::of(posted) {
+            Some(gap) => gap.delivery(posted.group.clone(), None),
+            None => Delivery::Message(Arc::clone(posted)),
+        })
     }
 
     /// Of what was handed out without a position some is lost, as `word` says: who comes later is told.
@@ -131,6 +135,11 @@ impl Group {
             self.loose = None;
         }
         taken
+    }
+
+    /// Whether members would miss what is sent between somebody else's answer from the history and the moment this node hears.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.synced && self.has_members()
     }
 
     pub(crate) fn has_members(&self) -> bool {

@@ -153,7 +153,8 @@ impl Tail {
     /// Whether what stands at a position has come by here.
     pub(crate) fn has_seen(&self, position: Position) -> bool {
         let is_behind = |seen: &Position| seen.epoch == position.epoch && position.offset <= seen.offset;
-        is_behind(&self.head()) || self.left.iter().any(is_behind)
+        let head = self.head();
+        is_behind(&head) || self.left.iter().any(is_behind) || self.lineage.has_kept(position, head.offset)
     }
 
     pub(crate) fn find(&self, id: MessageId) -> Option<Known> {

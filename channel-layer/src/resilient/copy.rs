@@ -73,9 +73,7 @@ fn post(group: &mut Group, posted: Arc<Posted>) {
         _ if has_come_by || is_no_loss || is_shown => {
             Delivery::Placed { group: name(), id: posted.id, position }
         }
-        Some(Gap { reason, lost, .. }) => {
-            Delivery::Gap { group: name(), position: Some(position), lost, reason }
-        }
+        Some(gap) => gap.delivery(name(), Some(position)),
         None => Delivery::Message(Arc::clone(&posted)),
     };
     group.keep(posted, Instant::now());
@@ -87,6 +85,19 @@ fn pass_over(group: &Group, next: &Posted) {
     let (Some(tail), Some(next_at)) = (&group.tail, next.position) else { return };
     for position in next_at.missing_after(tail.head()) {
         group.fan_out(Delivery::Placed { group: next.group.clone(), id: MessageId::REPLACED, position });
+    }
+}
+
+/// Of what members were handed out without a position some stands in a page that the copy begins with. They stand at its end by
+/// now, in its epoch, and are not led back into the one before.
+fn place_loose(group: &mut Group, lineage: &Lineage, page: &Page) {
+    for posted in &page.messages {
+        if let (Some(mut position), Some(shown)) = (posted.position, group.take_loose(posted.sent_as())) {
+            if lineage.has_kept(position, page.head.offset) {
+                position.epoch = lineage.epoch;
+            }
+            group.fan_out(Delivery::Placed { group: shown.group.clone(), id: shown.id, position });
+        }
     }
 }
 
@@ -139,7 +150,8 @@ pub(super) fn take(
             // All that is retained counts as seen: members of this node begin here.
             let page = recovered.page();
             let lineage = lineage.cloned().unwrap_or_else(|| Lineage::of(page.head.epoch));
-            group.tail = Some(Tail::of_page(bounds, lineage, page));
+            group.tail = Some(Tail::of_page(bounds, lineage.clone(), page));
+            place_loose(group, &lineage, page);
             false
         }
         (Some(tail), Recovered::Gap(reason, page)) => {
@@ -150,8 +162,11 @@ pub(super) fn take(
                 "what this node held is not what the history holds"
             );
             let lineage = lineage.unwrap_or_else(|| tail.lineage()).clone();
-            group.tail = Some(tail.succeeded_by(Tail::of_page(bounds, lineage, &page)));
-            group.fan_out(Delivery::Resync { group: name.clone(), reason, page: Box::new(page) });
+            group.tail = Some(tail.succeeded_by(Tail::of_page(bounds, lineage.clone(), &page)));
+            // The page comes first: a member that was told of a position in it would hold what stands before that for seen.
+            let resync = Delivery::Resync { group: name.clone(), reason, page: Box::new(page.clone()) };
+            group.fan_out(resync);
+            place_loose(group, &lineage, &page);
             false
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     history::GapReason,
     message::{Message, MessageId, Retention},
-    name::{ChannelName, GroupName},
+    name::{ChannelName, GroupMap, GroupName},
     position::{Epoch, Position, Scope},
     presence::table::Table,
     registry::{
@@ -36,7 +36,7 @@ use crate::{
     },
     state::{Health, LayerState},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{oneshot, watch},
     time::Instant,
@@ -119,7 +119,7 @@ pub(super) struct Core {
     /// A group was opened on this link.
     has_opened: bool,
     /// Groups of which this node has put back on this link what the backend had lost, and into which epoch.
-    put_back: HashMap<GroupName, Epoch>,
+    put_back: GroupMap<Epoch>,
     /// Up to which number the spool is to be in the history before this node is healthy.
     replayed_to: Number,
     /// Draws what has to be random.
@@ -162,7 +162,7 @@ impl Core {
             is_batch_late: false,
             canary: None,
             has_opened: false,
-            put_back: HashMap::new(),
+            put_back: GroupMap::default(),
             replayed_to: 0,
             random,
         }
@@ -555,6 +555,10 @@ impl Core {
     pub(super) fn tick(&mut self, now: Instant) {
         self.publisher.expire(now);
         self.bound_spool(now);
+        for group in self.publisher.spool.unseen(now) {
+            let need = self.inbound.miss(&group);
+            self.need(group, need);
+        }
         self.ticks = self.ticks.wrapping_add(1);
         self.note_away(now);
         if self.ticks.is_multiple_of(ANNOUNCE_S) && self.has_link() {
@@ -589,7 +593,10 @@ impl Core {
             let has_seen = |tail: &Tail| tail.has_seen(position);
             registry.existing(group, |group| group.tail.as_ref().is_some_and(has_seen)).unwrap_or(false)
         };
-        self.publisher.spool.settle(is_seen);
+        for Spooled { group, message, .. } in self.publisher.spool.settle(is_seen) {
+            // It came back with a history that was taken as a whole.
+            self.registry.existing(&group, |group| group.take_loose(message.id));
+        }
         if !self.subscribing {
             let groups = self.subscriptions.wanted();
             if !groups.is_empty() {
@@ -717,6 +724,13 @@ impl Core {
         }
         self.note_away(now);
         self.state.send_replace(LayerState::now(before.mode, health));
+    }
+
+    /// Whether a message is kept here until it comes back.
+    #[cfg(test)]
+    pub(super) fn keeps(&mut self, id: MessageId) -> bool {
+        let spool = &mut self.publisher.spool;
+        spool.numbers().any(|number| spool.get(number).is_some_and(|spooled| spooled.message.id == id))
     }
 
     /// Nothing is published any more, and nobody hears anything.

@@ -7,7 +7,7 @@
 use crate::{
     delivery::{Delivery, Posted},
     history::{GapReason, Lineage, Recovered, Remembered},
-    name::GroupName,
+    name::{GroupMap, GroupName},
     position::Position,
     registry::{
         Group, Registry,
@@ -18,7 +18,7 @@ use crate::{
         held::Held,
     },
 };
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// What a group needs before it can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +57,12 @@ pub(crate) struct Inbound {
     registry: Arc<Registry>,
     /// Of a node's copy of a history.
     bounds: TailBounds,
-    readers: HashMap<GroupName, Reader>,
+    readers: GroupMap<Reader>,
 }
 
 impl Inbound {
     pub(crate) fn new(registry: Arc<Registry>, bounds: TailBounds) -> Self {
-        Self { registry, bounds, readers: HashMap::new() }
+        Self { registry, bounds, readers: GroupMap::default() }
     }
 
     /// Where this node's copy of the group ends.
@@ -205,8 +205,17 @@ impl Inbound {
 
     /// What a group needs that was in doubt: nothing, if it has been read since, or will be once it is in step.
     pub(crate) fn resolve(&mut self, name: &GroupName) -> Need {
+        if self.readers.get(name).is_some_and(|reader| reader.doubted) {
+            self.miss(name)
+        } else {
+            Need::Nothing
+        }
+    }
+
+    /// Something that must have arrived has not: what a group needs that would not come across it otherwise.
+    pub(crate) fn miss(&mut self, name: &GroupName) -> Need {
         match self.readers.get_mut(name) {
-            Some(reader) if reader.doubted && reader.stage == Stage::Live => reader.read(),
+            Some(reader) if reader.stage == Stage::Live => reader.read(),
             _ => Need::Nothing,
         }
     }

@@ -21,6 +21,8 @@ mod reads;
 mod repairs;
 mod room;
 mod rows;
+#[cfg(test)]
+mod sim;
 mod spool;
 mod spooled;
 mod subscriptions;
@@ -28,7 +30,7 @@ mod subscriptions;
 use crate::{
     amend::{Amendment, Amends},
     bounds::Bounds,
-    delivery::Posted,
+    delivery::Delivery,
     error::{Error, Result},
     history::{Recovered, Span},
     layer::{Answer, ChannelLayer, Sent},
@@ -261,7 +263,7 @@ impl ChannelLayer for ResilientLayer {
         self.reader.read(group, span, messages_max, is_alone)
     }
 
-    fn unplaced(&self, group: &GroupName) -> Vec<Arc<Posted>> {
+    fn unplaced(&self, group: &GroupName) -> Vec<Delivery> {
         self.registry.existing(group, |group| group.unplaced().collect()).unwrap_or_default()
     }
 

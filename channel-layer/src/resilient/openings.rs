@@ -4,11 +4,8 @@
 //! longer than any deadline. So some are opened at a time, first those that somebody waits for; how many is learned from
 //! how long the backend takes.
 
-use crate::name::GroupName;
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use crate::name::{GroupMap, GroupName};
+use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
 /// Groups in one round trip at most: some 10 ms of a backend that has little to tell of each.
@@ -29,7 +26,7 @@ enum Rank {
 #[derive(Debug)]
 pub(super) struct Openings {
     /// What is to be opened. A queue may name a group that is not here any more, or with another rank: it is passed over.
-    ranks: HashMap<GroupName, Rank>,
+    ranks: GroupMap<Rank>,
     awaited: VecDeque<GroupName>,
     known: VecDeque<GroupName>,
     /// Readers to be told.
@@ -42,7 +39,7 @@ pub(super) struct Openings {
 impl Default for Openings {
     fn default() -> Self {
         Self {
-            ranks: HashMap::new(),
+            ranks: GroupMap::default(),
             awaited: VecDeque::new(),
             known: VecDeque::new(),
             readers: Vec::new(),

@@ -8,7 +8,7 @@
 use crate::{
     bounds::Kept,
     error::Error,
-    name::GroupName,
+    name::{GroupMap, GroupName},
     position::{Epoch, Position, Scope},
     relay::{Chain, LinkError, Outgoing, Verdict},
     resilient::{
@@ -17,10 +17,7 @@ use crate::{
         spooled::{Number, Spooled, Stage},
     },
 };
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 /// Messages in one round trip. What comes meanwhile is the next batch, so batches grow with the load by themselves.
@@ -68,8 +65,8 @@ struct Open {
 pub(super) struct Publisher {
     pub(super) spool: Spool,
     queue: VecDeque<Item>,
-    waiting: HashMap<GroupName, VecDeque<Number>>,
-    open: HashMap<GroupName, Open>,
+    waiting: GroupMap<VecDeque<Number>>,
+    open: GroupMap<Open>,
     in_flight: Vec<Flight>,
 }
 
@@ -93,8 +90,8 @@ impl Publisher {
         Self {
             spool: Spool::new(bounds),
             queue: VecDeque::new(),
-            waiting: HashMap::new(),
-            open: HashMap::new(),
+            waiting: GroupMap::default(),
+            open: GroupMap::default(),
             in_flight: Vec::new(),
         }
     }
@@ -185,11 +182,14 @@ impl Publisher {
         batch
     }
 
-    /// The group's chain starts at `generation`; what waited for it goes first.
+    /// The group's chain starts at `generation`; what waited for it goes first, with what another epoch had numbered.
     pub(super) fn opened(&mut self, group: &GroupName, generation: u64, head: Position, now: Instant) {
         let chain = Chain { generation, seq: 0 };
         self.open.insert(group.clone(), Open { epoch: head.epoch, chain, head, asked: now, used: now });
-        for number in self.waiting.remove(group).into_iter().flatten().rev() {
+        let mut waiting = self.spool.unplace(group, head.epoch);
+        waiting.extend(self.waiting.remove(group).into_iter().flatten());
+        waiting.sort_unstable();
+        for number in waiting.into_iter().rev() {
             self.queue.push_front(Item::Kept(number));
         }
     }

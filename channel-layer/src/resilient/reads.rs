@@ -5,7 +5,7 @@ use crate::{
     history::{Recovered, Span},
     layer::Answer,
     name::GroupName,
-    registry::Registry,
+    registry::{Group, Registry},
     relay::{LinkError, Relay},
     resilient::core::Command,
 };
@@ -58,17 +58,24 @@ impl Reader {
             // In step with the backend that can be asked, whatever was said of it last.
             let is_vain = is_alone && !group.synced && read.is_none();
             group.owes |= is_vain;
-            (read, is_vain)
+            (read, is_vain, group.is_behind())
         });
-        match read {
-            Some((Some(recovered), _)) => return ready(Ok(recovered)).boxed(),
-            Some((None, true)) => return ready(Err(Error::Unavailable)).boxed(),
-            _ => {}
-        }
+        let is_behind = match read {
+            Some((Some(recovered), ..)) => return ready(Ok(recovered)).boxed(),
+            Some((None, true, _)) => return ready(Err(Error::Unavailable)).boxed(),
+            Some((None, false, is_behind)) => is_behind,
+            None => false,
+        };
         let (answer, answered) = oneshot::channel();
         let (relay, commands, owed) = (Arc::clone(&self.relay), self.commands.clone(), group.clone());
-        let places = Arc::clone(&self.places);
+        let (places, registry) = (Arc::clone(&self.places), Arc::clone(&self.registry));
         let read = async move {
+            if is_behind {
+                let caught_up = catch_up(&registry, &commands, &group, span, messages_max).await?;
+                if let Some(recovered) = caught_up {
+                    return answer.send(recovered).ok();
+                }
+            }
             // The place is kept until the backend has answered, however early the caller stops waiting.
             let _place = places.acquire().await.ok()?;
             if answer.is_closed() {
@@ -93,6 +100,22 @@ impl Reader {
         }
         .boxed()
     }
+}
+
+/// Waits until what is sent into a group arrives here, and reads this node's copy, which may not reach that far. The backend's answer
+/// would end before what members here are going to hear begins.
+async fn catch_up(
+    registry: &Registry,
+    commands: &mpsc::WeakSender<Command>,
+    group: &GroupName,
+    span: Span,
+    messages_max: usize,
+) -> Option<Option<Recovered>> {
+    let (answer, heard) = oneshot::channel();
+    commands.upgrade()?.try_send(Command::Join(group.clone(), answer)).ok()?;
+    heard.await.ok()?;
+    let read = |group: &mut Group| (!group.is_behind()).then(|| group.read(span, messages_max, false));
+    registry.existing(group, read).unwrap_or(Some(None))
 }
 
 /// Reads from the backend, which may have to open the group first.

@@ -11,11 +11,14 @@ use crate::{
     history::GapReason,
     message::MessageId,
     name::{GroupMap, GroupName},
-    position::Position,
+    position::{Epoch, Position},
     resilient::spooled::{Number, Spooled, Stage},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
+
+/// What was numbered comes back at once; what has not so long after its sender had an answer was lost on its way.
+const UNSEEN_MAX: Duration = Duration::from_secs(1);
 
 /// All of them.
 #[derive(Debug)]
@@ -101,14 +104,14 @@ impl Spool {
         }
     }
 
-    /// The oldest message, if it is over a bound.
+    /// The oldest message that waits, if it is over a bound. What has left may be in the history by now.
     pub(super) fn overflow(&self, now: Instant) -> Option<Number> {
         if self.kept == 0 {
             return None;
         }
-        let mut kept = (self.first..)
-            .zip(&self.entries)
-            .filter(|(_, entry)| entry.as_ref().is_some_and(|spooled| spooled.weight().is_some()));
+        let waits = |spooled: &Spooled| spooled.stage == Stage::Waiting && spooled.weight().is_some();
+        let mut kept =
+            (self.first..).zip(&self.entries).filter(|(_, entry)| entry.as_ref().is_some_and(waits));
         let (number, oldest) = kept.next()?;
         let is_old = oldest.as_ref().is_some_and(|oldest| now.duration_since(oldest.due) > self.bounds.age);
         let is_over = self.kept > self.bounds.messages || self.kept_bytes > self.bounds.bytes;
@@ -192,14 +195,49 @@ impl Spool {
         numbers
     }
 
-    /// Lets go of those that have come back, by `is_seen`.
-    pub(super) fn settle(&mut self, is_seen: impl Fn(&GroupName, Position) -> bool) {
+    /// A group has begun another epoch: what was numbered in one before and has not come back is to be sent again. Gives it, in
+    /// order.
+    pub(super) fn unplace(&mut self, group: &GroupName, epoch: Epoch) -> Vec<Number> {
+        let mut unplaced = Vec::new();
+        for number in std::mem::take(&mut self.placed) {
+            let is_before = |spooled: &&mut Spooled| {
+                spooled.group == *group
+                    && matches!(spooled.stage, Stage::Placed(position) if position.epoch != epoch)
+            };
+            if let Some(spooled) = self.get(number).filter(is_before) {
+                spooled.stage = Stage::Waiting;
+                unplaced.push(number);
+            } else {
+                self.placed.push(number);
+            }
+        }
+        unplaced.sort_unstable();
+        self.placed_to = unplaced.first().map_or(self.placed_to, |first| self.placed_to.min(*first));
+        unplaced
+    }
+
+    /// Groups of which something was numbered long ago and has not come back.
+    pub(super) fn unseen(&mut self, now: Instant) -> Vec<GroupName> {
+        let placed = std::mem::take(&mut self.placed);
+        let is_late = |spooled: &Spooled| now.duration_since(spooled.due) > UNSEEN_MAX;
+        let late =
+            |number: &Number| Some(self.get(*number).filter(|spooled| is_late(spooled))?.group.clone());
+        let mut late: Vec<GroupName> = placed.iter().filter_map(late).collect();
+        self.placed = placed;
+        late.sort_unstable();
+        late.dedup();
+        late
+    }
+
+    /// Lets go of those that have come back, by `is_seen`, and gives those of them that the members here had been handed out.
+    pub(super) fn settle(&mut self, is_seen: impl Fn(&GroupName, Position) -> bool) -> Vec<Spooled> {
         let mut placed = std::mem::take(&mut self.placed);
+        let mut shown = Vec::new();
         placed.retain(|number| match self.get(*number) {
             Some(Spooled { group, stage: Stage::Placed(position), .. }) => {
                 let is_seen = is_seen(group, *position);
                 if is_seen {
-                    self.remove(*number);
+                    shown.extend(self.remove(*number).filter(|spooled| spooled.is_shown));
                 }
                 !is_seen
             }
@@ -207,6 +245,7 @@ impl Spool {
             _ => false,
         });
         self.placed = placed;
+        shown
     }
 
     /// The next one that is due, each once.
@@ -253,8 +292,7 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{message::Message, position::Epoch};
-    use std::time::Duration;
+    use crate::message::Message;
 
     const BOUNDS: Kept = Kept { messages: 3, bytes: 1 << 20, age: Duration::from_secs(60) };
 

@@ -1,10 +1,7 @@
 //! Which groups this node hears: confirmed before a join is answered, left late (pure but for the answers).
 
-use crate::name::GroupName;
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use crate::name::{GroupHasher, GroupMap, GroupName};
+use std::{collections::HashSet, hash::BuildHasherDefault, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
 /// How long after its last member a group is still heard: a reload of a page costs the backend nothing.
@@ -41,12 +38,12 @@ pub(crate) enum Join {
 
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    groups: HashMap<GroupName, Subscription>,
+    groups: GroupMap<Subscription>,
     /// Groups that became [`Stage::Wanted`], the next one last: nobody looks through all of them for each message.
     wanted: Vec<GroupName>,
     /// Groups that were there when the link was made, and are not open yet; those that come later are waited for by nobody
     /// but who joins them.
-    unsettled: HashSet<GroupName>,
+    unsettled: HashSet<GroupName, BuildHasherDefault<GroupHasher>>,
 }
 
 impl Subscriptions {

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use channel_layer::{Error, GroupName, Position, Posted, Recovered, Span};
+use channel_layer::{Delivery, Error, GroupName, Position, Recovered, Span};
 use palabre_protocol::{ErrorCode, Refusal};
 use serde::Serialize;
 use std::{
@@ -78,7 +78,7 @@ pub(crate) struct Hold {
     /// Where the client is to stand: at the head of what was read.
     head: Option<Position>,
     /// What the members here have and the history does not.
-    unplaced: Vec<Arc<Posted>>,
+    unplaced: Vec<Delivery>,
 }
 
 impl Hold {

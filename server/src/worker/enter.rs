@@ -8,14 +8,14 @@ use crate::{
     socket::Socket,
     worker::{
         Worker,
-        fanout::frame_of,
+        fanout::{frame_of, gap},
         held::{Asked, Held, is_behind},
         rooms::{Room, Rooms},
     },
 };
 use bytes::Bytes;
-use channel_layer::{Body, GroupName, Position, Posted};
-use std::{rc::Rc, sync::Arc};
+use channel_layer::{Body, Delivery, GroupName, Position};
+use std::rc::Rc;
 
 /// Where a joiner is to stand.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,7 @@ impl Worker {
         group: &GroupName,
         socket: &Rc<Socket>,
         head: Head,
-        unplaced: &[Arc<Posted>],
+        unplaced: &[Delivery],
         snapshot: impl FnOnce() -> Bytes,
     ) -> bool {
         let mut rooms = self.rooms.borrow_mut();
@@ -104,23 +104,23 @@ impl Worker {
         if !snapshot.is_empty() {
             self.push(socket, snapshot);
         }
-        let is_shown = |posted: &&Arc<Posted>| {
-            matches!(posted.body, Body::Frame(_)) && posted.except.as_ref() != Some(&socket.address)
-        };
         // Whoever waited for this answer was given them before.
         let unplaced = if held.asked.is_some() { &[] } else { unplaced };
-        unplaced.iter().filter(is_shown).for_each(|posted| self.push(socket, frame_of(posted)));
+        unplaced
+            .iter()
+            .filter_map(|delivery| frame_for(socket, delivery))
+            .for_each(|frame| self.push(socket, frame));
         let (at, asked) = match head {
             Head::At(position) => (Some(position), None),
             Head::Pending(asked) => (None, Some(asked)),
             Head::Here => (room.position, None),
         };
-        let is_pending = asked.is_some();
-        for frame in held.take_waiting(at, is_pending) {
+        for frame in held.take_waiting(at, asked.is_some()) {
             self.push(socket, frame);
         }
-        if is_pending {
-            room.held.push(Held { asked, is_pending, ..held });
+        if let Some(asked) = asked {
+            held.wait(group, asked);
+            room.held.push(held);
             return true;
         }
         let Some(head) = at else {
@@ -145,12 +145,13 @@ impl Worker {
             return;
         }
         let Some(mut held) = room.take_held(socket) else { return };
-        if held.asked.is_some() {
+        if let Some(asked) = held.asked {
             // It waits on.
             for frame in held.take_waiting(None, true) {
                 self.push(socket, frame);
             }
-            room.held.push(Held { is_pending: true, ..held });
+            held.wait(group, asked);
+            room.held.push(held);
             return;
         }
         if held.was_live {
@@ -186,6 +187,17 @@ impl Worker {
             rooms.rooms.remove(group);
             self.layer.group_discard(group, &self.channel);
         }
+    }
+}
+
+/// What a joiner is given of what has no place yet, if it is for clients and for this one.
+fn frame_for(socket: &Socket, delivery: &Delivery) -> Option<Bytes> {
+    match delivery {
+        Delivery::Message(posted) if matches!(posted.body, Body::Frame(_)) => {
+            (posted.except.as_ref() != Some(&socket.address)).then(|| frame_of(posted))
+        }
+        Delivery::Gap { group, position, lost, reason } => Some(gap(group, *position, *lost, *reason)),
+        _ => None,
     }
 }
 

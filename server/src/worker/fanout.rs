@@ -240,7 +240,7 @@ pub(super) fn settled(group: &GroupName, id: MessageId, position: Position) -> B
     palabre_protocol::encode(&Settled { group: group.as_str(), items: &items })
 }
 
-fn gap(group: &GroupName, position: Option<Position>, lost: u64, reason: GapReason) -> Bytes {
+pub(super) fn gap(group: &GroupName, position: Option<Position>, lost: u64, reason: GapReason) -> Bytes {
     let (group, position, reason) = (group.as_str(), position.map(on_wire), reason.as_str());
     palabre_protocol::encode(&Gap { group, position, lost, reason })
 }

@@ -4,10 +4,13 @@
 //! a message is in the history before it has come through the worker's mailbox. What the snapshot has already is passed
 //! over until the members have caught up.
 
-use crate::{socket::Socket, worker::Worker};
+use crate::{
+    socket::Socket,
+    worker::{Worker, rooms::ANSWERABLE},
+};
 use bytes::Bytes;
-use channel_layer::{Position, Posted};
-use std::rc::Rc;
+use channel_layer::{GroupName, Message, MessageId, Position, Posted};
+use std::{rc::Rc, sync::Arc};
 
 /// Messages that may arrive while a join is under way; more means that its history cannot be read in any useful time.
 const HELD_MAX: usize = 4_096;
@@ -27,6 +30,8 @@ pub(super) struct Held {
     pub(super) asked: Option<Asked>,
     /// It waits for that answer.
     pub(super) is_pending: bool,
+    /// An answer could be had since it last asked, while it was not waiting for one yet.
+    pub(super) is_answerable: bool,
     /// Something is missing between its history and what waits here.
     pub(super) broken: bool,
     /// Where its snapshot stands, once that is queued: it is a member, ahead of the others.
@@ -49,6 +54,7 @@ impl Held {
             was_live,
             asked: None,
             is_pending: false,
+            is_answerable: false,
             broken: false,
             ahead: None,
         }
@@ -57,6 +63,23 @@ impl Held {
     /// Whether it was admitted, now or before this join.
     pub(super) fn is_member(&self) -> bool {
         self.was_live || self.ahead.is_some() || self.is_pending
+    }
+
+    /// It can ask again: at once if it waits, and else if it comes to wait.
+    pub(super) fn tell_answerable(&mut self, group: &GroupName) {
+        self.is_answerable = !self.is_pending;
+        if self.is_pending {
+            let message = Message::event(MessageId::REPLACED, ANSWERABLE, "");
+            self.socket.tell(Arc::new(Posted::new(group.clone(), message, None)));
+        }
+    }
+
+    /// From now on it waits for an answer to what it `asked`.
+    pub(super) fn wait(&mut self, group: &GroupName, asked: Asked) {
+        (self.asked, self.is_pending) = (Some(asked), true);
+        if std::mem::take(&mut self.is_answerable) {
+            self.tell_answerable(group);
+        }
     }
 
     /// Takes a frame that stands at `position`, or nowhere.

@@ -126,12 +126,7 @@ async fn repair(worker: Rc<Worker>, group: GroupName) {
 }
 
 /// Gives what was read, what has no place yet, and then what arrived meanwhile, in turns; says whether there is more to be read.
-async fn give(
-    worker: &Rc<Worker>,
-    group: &GroupName,
-    recovered: Recovered,
-    unplaced: &[Arc<Posted>],
-) -> Left {
+async fn give(worker: &Rc<Worker>, group: &GroupName, recovered: Recovered, unplaced: &[Delivery]) -> Left {
     let mut turn = Turn::begin(worker);
     let page = match recovered {
         Recovered::All(page) => {
@@ -146,8 +141,8 @@ async fn give(
             page
         }
     };
-    for posted in unplaced {
-        in_turn(worker, group, &mut turn, |room| room.post_message(worker, posted)).await;
+    for delivery in unplaced {
+        in_turn(worker, group, &mut turn, |room| room.post(worker, delivery)).await;
     }
     loop {
         let mut repair = Repair::default();

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use channel_layer::{GroupMap, GroupName, Message, MessageId, Position, Posted, Retention};
+use channel_layer::{GroupMap, GroupName, Position, Posted, Retention};
 use indexmap::IndexMap;
 use std::{rc::Rc, sync::Arc};
 
@@ -188,10 +188,9 @@ impl Room {
     }
 
     /// Tells those who wait for an answer that they can ask again.
-    pub(super) fn tell_pending(&self, group: &GroupName) {
-        for held in self.held.iter().filter(|held| held.is_pending) {
-            let message = Message::event(MessageId::REPLACED, ANSWERABLE, "");
-            held.socket.tell(Arc::new(Posted::new(group.clone(), message, None)));
+    pub(super) fn tell_pending(&mut self, group: &GroupName) {
+        for held in &mut self.held {
+            held.tell_answerable(group);
         }
     }
 

@@ -64,7 +64,7 @@ pub use presence::{Known, Presence, PresenceRules, Presented, RowStored, RowWrit
 pub use relay::{Answered, Chain, Incoming, Link, LinkError, Opened, Opening, Outgoing, Relay, Verdict};
 pub use report::{Backend, Census, Counts, Peer, Report};
 pub use resilient::ResilientLayer;
-pub use state::{Health, LayerState, Mode};
+pub use state::{CaughtUp, Health, LayerState, Mode};
 
 #[cfg(feature = "redis")]
 pub use crate::redis::{Beside, RedisRelay, Reply, Script};

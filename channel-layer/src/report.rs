@@ -3,7 +3,10 @@
 //! All of it is in memory already when somebody asks. What others have to be asked for is refreshed in the background,
 //! and is absent, rather than old, while they cannot be asked.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// How a layer is doing, at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Report {
     pub spooled: usize,
     /// Members of all groups: a mailbox of this node counts once for each of its groups.
     pub memberships: usize,
+    /// How long the last message to this node itself was on its way over the backend, in microseconds; `None`: none comes back.
+    pub canary_us: Option<u64>,
     /// What has happened since the start.
     pub counts: Counts,
 }
@@ -82,6 +87,8 @@ pub struct Counts {
     pub heals: u64,
     /// Messages that this node had handed out by itself, and that are in the history now.
     pub replayed: u64,
+    /// Messages that members here lacked and were read for them.
+    pub recovered: u64,
     /// Messages that the backend had lost and this node put back, unless another did.
     pub put_back: u64,
     /// Messages that this node could not keep for the others, or of which it cannot be known whether they have them.
@@ -103,6 +110,7 @@ pub(crate) struct Counters {
     pub(crate) connect_failures: Counter,
     pub(crate) heals: Counter,
     pub(crate) replayed: Counter,
+    pub(crate) recovered: Counter,
     pub(crate) put_back: Counter,
     pub(crate) spool_dropped: Counter,
     pub(crate) away_us: Counter,
@@ -122,6 +130,22 @@ impl Counter {
     }
 }
 
+/// What was last seen of something, if anything.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn set(&self, value: Option<Duration>) {
+        let us = |value: Duration| u64::try_from(value.as_micros()).map_or(u64::MAX, |us| us.max(1));
+        self.0.store(value.map_or(0, us), Ordering::Relaxed);
+    }
+
+    /// In microseconds.
+    pub(crate) fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|us| *us > 0)
+    }
+}
+
 impl Counters {
     pub(crate) fn read(&self) -> Counts {
         Counts {
@@ -135,6 +159,7 @@ impl Counters {
             connect_failures: self.connect_failures.get(),
             heals: self.heals.get(),
             replayed: self.replayed.get(),
+            recovered: self.recovered.get(),
             put_back: self.put_back.get(),
             spool_dropped: self.spool_dropped.get(),
             away_us: self.away_us.get(),

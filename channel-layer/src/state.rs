@@ -67,6 +67,17 @@ pub struct LayerState {
     pub health: Health,
     /// Since when, in milliseconds since 1970.
     pub since_ms: u64,
+    /// Since when this node has been without the others that it should have; `None`: it is not.
+    pub apart_since_ms: Option<u64>,
+    /// What was exchanged before it became healthy again.
+    pub caught_up: Option<CaughtUp>,
+}
+
+/// What an outage had kept from the members of other nodes, or from those here, and they have now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaughtUp {
+    /// How many messages: those that this node had kept, and those that it lacked.
+    pub messages: u64,
 }
 
 impl LayerState {
@@ -74,7 +85,16 @@ impl LayerState {
     #[must_use]
     pub fn now(mode: Mode, health: Health) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { mode, health, since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+        let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let state = Self { mode, health, since_ms, apart_since_ms: None, caught_up: None };
+        let is_apart = mode != Mode::Memory && state.scope() == Scope::Node;
+        Self { apart_since_ms: is_apart.then_some(since_ms), ..state }
+    }
+
+    /// The state that follows this one now.
+    pub(crate) fn then(&self, health: Health) -> Self {
+        let next = Self::now(self.mode, health);
+        Self { apart_since_ms: next.apart_since_ms.map(|now| self.apart_since_ms.unwrap_or(now)), ..next }
     }
 
     /// How far what is sent now reaches.

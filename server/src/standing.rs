@@ -1,7 +1,7 @@
 //! What clients and operators are told of the layer.
 
 use bytes::Bytes;
-use channel_layer::LayerState;
+use channel_layer::{CaughtUp, LayerState};
 use palabre_protocol::Layer;
 
 /// The layer's state in the words of the protocol.
@@ -11,7 +11,10 @@ pub(crate) fn layer(state: &LayerState) -> Layer<'static> {
         mode: state.mode.as_str(),
         scope: state.scope().as_str(),
         since: state.since_ms,
-        caught_up: None,
+        // Votes are not counted yet.
+        caught_up: state
+            .caught_up
+            .map(|CaughtUp { messages }| palabre_protocol::CaughtUp { messages, ballots: 0 }),
     }
 }
 

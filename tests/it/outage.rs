@@ -34,6 +34,7 @@ async fn nodes_that_have_lost_redis_say_so_go_on_and_heal_by_themselves_with_not
         (&said["redis"]["redis_configured"], &said["redis"]["using_fallback"]),
         (&json!(true), &json!(true))
     );
+    assert!(said["degraded_seconds"].is_u64() && said["layer"]["canary_ms"].is_null(), "{said}");
     let kept = on_a.send("room", "kept").await;
     assert_eq!((&kept["scope"], &kept["position"]), (&json!("node"), &Value::Null));
     let shown = on_a.expect("chat.message").await;
@@ -61,7 +62,12 @@ async fn nodes_that_have_lost_redis_say_so_go_on_and_heal_by_themselves_with_not
     for client in [&mut on_a, &mut on_b] {
         let layer = told(client, "healthy").await;
         assert_eq!(layer["scope"], "cluster");
+        // One message of its own, and one of the other node's.
+        assert_eq!(layer["caught_up"], json!({"messages": 2, "ballots": 0}));
     }
+    let said = health(&a).await;
+    assert_eq!(said["degraded_seconds"], 0, "{said}");
+    assert!(said["layer"]["canary_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{said}");
     let resumed = ahead.expect("resumed").await;
     assert!(resumed["position"].is_object() && resumed["group"] == "room", "{resumed}");
     // It came back empty. Each member gets what the others said, and learns where its own stands; nobody gets anything twice.

@@ -16,7 +16,7 @@ use crate::{
     mailbox::Mailbox,
     message::Message,
     name::{ChannelName, GroupName},
-    report::{Census, Counters, Report},
+    report::{Census, Counters, Gauge, Report},
 };
 pub(crate) use group::{Group, Shown};
 use shard::{GROUPS_PER_SHARD_MAX, Shard};
@@ -49,6 +49,8 @@ pub(crate) struct Registry {
     closed: AtomicBool,
     /// What has happened, for reports.
     pub(crate) counters: Counters,
+    /// How long the last canary took.
+    pub(crate) canary: Gauge,
 }
 
 impl Registry {
@@ -63,6 +65,7 @@ impl Registry {
             mailboxes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             counters: Counters::default(),
+            canary: Gauge::default(),
         })
     }
 
@@ -176,8 +179,9 @@ impl Registry {
 
     /// What is known here, with what others know.
     pub(crate) fn report(&self, census: Census) -> Report {
-        let (mailboxes, counts) = (self.rings().len(), self.counters.read());
-        let mut report = Report { node: self.node.clone(), census, mailboxes, counts, ..Report::default() };
+        let (mailboxes, counts, canary_us) = (self.rings().len(), self.counters.read(), self.canary.get());
+        let node = self.node.clone();
+        let mut report = Report { node, census, mailboxes, canary_us, counts, ..Report::default() };
         for shard in &self.shards {
             let shard = lock(shard);
             report.groups += shard.groups.len();

@@ -77,15 +77,14 @@ impl Canary {
         Act::Send(self.number)
     }
 
-    /// One has come back.
-    pub(super) fn came_back(&mut self, number: u64, now: Instant) {
-        if number != self.number || self.sent.take().is_none() {
-            return;
-        }
+    /// One has come back: after how long, if it was waited for.
+    pub(super) fn came_back(&mut self, number: u64, now: Instant) -> Option<Duration> {
+        let sent = self.sent.take_if(|_| number == self.number)?;
         if self.good == 0 {
             self.good_since = now;
         }
         (self.misses, self.good, self.good_at) = (0, self.good.saturating_add(1), now);
+        Some(now.duration_since(sent))
     }
 
     /// Something else speaks against it: what was good so far does not count.

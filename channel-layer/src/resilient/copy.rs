@@ -24,6 +24,9 @@ pub(super) fn begins_with_first(page: &Page) -> bool {
 }
 
 pub(super) enum Step {
+    /// Members were handed it out.
+    News,
+    /// There was nothing to hand out.
     Done,
     /// Something between the head and the message is missing.
     Missing,
@@ -46,16 +49,15 @@ pub(super) fn step(group: &mut Group, position: Position, posted: &Arc<Posted>) 
     if position.offset > head.offset + 1 {
         return Step::Missing;
     }
-    post(group, Arc::clone(posted));
-    Step::Done
+    if post(group, Arc::clone(posted)) { Step::News } else { Step::Done }
 }
 
-/// Hands out a message of the history, or only its position to those who have it already.
-fn post(group: &mut Group, posted: Arc<Posted>) {
-    let (Some(tail), Some(position)) = (&group.tail, posted.position) else { return };
+/// Hands out a message of the history, or only its position to those who have it already; says whether it was news.
+fn post(group: &mut Group, posted: Arc<Posted>) -> bool {
+    let (Some(tail), Some(position)) = (&group.tail, posted.position) else { return false };
     if position.offset <= tail.head().offset {
         // A read was overtaken: by an opening, or by another read.
-        return;
+        return false;
     }
     let gap = Gap::of(&posted);
     // It was lost and put back; or it says of what is lost what nobody here lacks.
@@ -76,8 +78,10 @@ fn post(group: &mut Group, posted: Arc<Posted>) {
         Some(gap) => gap.delivery(name(), Some(position)),
         None => Delivery::Message(Arc::clone(&posted)),
     };
+    let is_news = matches!(delivery, Delivery::Message(_));
     group.keep(posted, Instant::now());
     group.fan_out(delivery);
+    is_news
 }
 
 /// Takes members past offsets whose messages were amended since and stand further on: what is live has no holes.
@@ -122,29 +126,38 @@ fn renew(name: &GroupName, group: &mut Group, lineage: &Lineage) {
     }
 }
 
-/// Brings the copy up to what was read; says whether there is more to read.
+/// What was read has been taken.
+pub(super) struct Read {
+    /// There is more to read.
+    pub(super) more: bool,
+    /// How many messages the members lacked.
+    pub(super) news: u64,
+}
+
+/// Brings the copy up to what was read.
 pub(super) fn take(
     name: &GroupName,
     group: &mut Group,
     lineage: Option<&Lineage>,
     recovered: Recovered,
     bounds: TailBounds,
-) -> bool {
+) -> Read {
     match (&mut group.tail, recovered) {
         (Some(_), Recovered::All(page)) => {
             if let Some(lineage) = lineage {
                 renew(name, group, lineage);
             }
             let Page { messages, head, more } = page;
+            let mut news = 0;
             for message in messages {
                 pass_over(group, &message);
-                post(group, message);
+                news += u64::from(post(group, message));
             }
             if let (Some(tail), false) = (&mut group.tail, more) {
                 // What the history dropped from its end is no loss.
                 tail.pass(head.offset);
             }
-            more
+            Read { more, news }
         }
         (None, recovered) => {
             // All that is retained counts as seen: members of this node begin here.
@@ -152,7 +165,7 @@ pub(super) fn take(
             let lineage = lineage.cloned().unwrap_or_else(|| Lineage::of(page.head.epoch));
             group.tail = Some(Tail::of_page(bounds, lineage.clone(), page));
             place_loose(group, &lineage, page);
-            false
+            Read { more: false, news: 0 }
         }
         (Some(tail), Recovered::Gap(reason, page)) => {
             tracing::warn!(
@@ -167,7 +180,7 @@ pub(super) fn take(
             let resync = Delivery::Resync { group: name.clone(), reason, page: Box::new(page.clone()) };
             group.fan_out(resync);
             place_loose(group, &lineage, &page);
-            false
+            Read { more: false, news: 0 }
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::{
         spooled::{Number, Spooled},
         subscriptions::{Join, Subscriptions},
     },
-    state::{Health, LayerState},
+    state::{CaughtUp, Health, LayerState},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -106,6 +106,8 @@ pub(super) struct Core {
     retry_at: Option<Instant>,
     /// Seconds so far.
     ticks: u32,
+    /// What had been exchanged with the others when they were lost.
+    exchanged: u64,
     /// Up to when the time without the others is counted.
     away_counted: Instant,
     /// When a batch last left.
@@ -156,6 +158,7 @@ impl Core {
             backoff: Backoff::default(),
             retry_at: None,
             ticks: 0,
+            exchanged: 0,
             away_counted: now,
             batch_left: now,
             batch_due: None,
@@ -214,7 +217,10 @@ impl Core {
         match canary.wake(now, &mut self.random) {
             Act::Nothing => {}
             Act::Send(number) => self.calls.push(Call::Probe(number)),
-            Act::Suspect => self.suspect(now),
+            Act::Suspect => {
+                self.registry.canary.set(None);
+                self.suspect(now);
+            }
             Act::GiveUp => self.lose(&LinkError::Silent, now),
         }
     }
@@ -380,8 +386,9 @@ impl Core {
             }
             Incoming::Presence { group, change } => self.presence.hear(&group, change, now),
             Incoming::Probe(number) => {
-                if let Some(canary) = &mut self.canary {
-                    canary.came_back(number, now);
+                let took = self.canary.as_mut().and_then(|canary| canary.came_back(number, now));
+                if took.is_some() {
+                    self.registry.canary.set(took);
                 }
             }
             Incoming::Dropped => self.doubt_everything(),
@@ -506,6 +513,7 @@ impl Core {
         self.subscriptions.lose();
         self.inbound.lose();
         self.census.send_replace(Census::default());
+        self.registry.canary.set(None);
         self.be_alone(why, now);
         self.retry(now);
     }
@@ -707,12 +715,24 @@ impl Core {
             return;
         }
         let mode = before.mode.as_str();
+        let mut next = before.then(health);
+        let exchanged = self.registry.counters.read().replayed + self.inbound.news;
         match (health, why) {
-            (Health::Healthy, _) => {
-                tracing::info!(event = "layer.healthy", mode, "the nodes are joined");
-                // The first time there was nothing to heal.
-                self.registry.counters.heals.add(u64::from(before.health == Health::Healing));
+            (Health::Healthy, _) if before.health == Health::Healing => {
+                let messages = exchanged - self.exchanged;
+                next.caught_up = Some(CaughtUp { messages });
+                self.registry.counters.heals.add(1);
+                let apart_ms = before.apart_since_ms.map(|since| next.since_ms.saturating_sub(since));
+                tracing::info!(
+                    event = "layer.healthy",
+                    mode,
+                    messages,
+                    apart_ms,
+                    "the nodes are joined again"
+                );
             }
+            // The first time there was nothing to heal.
+            (Health::Healthy, _) => tracing::info!(event = "layer.healthy", mode, "the nodes are joined"),
             (_, Some(why)) => tracing::warn!(
                 event = "layer.degraded",
                 mode,
@@ -722,8 +742,11 @@ impl Core {
             (Health::Suspect, _) => tracing::info!(event = "layer.suspect", mode, "the backend is late"),
             _ => tracing::info!(event = "layer.healing", mode, "the backend is back"),
         }
+        if before.health != Health::Healing && health == Health::Degraded {
+            self.exchanged = exchanged;
+        }
         self.note_away(now);
-        self.state.send_replace(LayerState::now(before.mode, health));
+        self.state.send_replace(next);
     }
 
     /// Whether a message is kept here until it comes back.

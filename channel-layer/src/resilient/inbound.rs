@@ -14,7 +14,7 @@ use crate::{
         tail::{Tail, TailBounds},
     },
     resilient::{
-        copy::{Step, begins_with_first, step, take},
+        copy::{Read, Step, begins_with_first, step, take},
         held::Held,
     },
 };
@@ -58,11 +58,13 @@ pub(crate) struct Inbound {
     /// Of a node's copy of a history.
     bounds: TailBounds,
     readers: GroupMap<Reader>,
+    /// How many messages of the history members were handed out, since the start.
+    pub(crate) news: u64,
 }
 
 impl Inbound {
     pub(crate) fn new(registry: Arc<Registry>, bounds: TailBounds) -> Self {
-        Self { registry, bounds, readers: GroupMap::default() }
+        Self { registry, bounds, readers: GroupMap::default(), news: 0 }
     }
 
     /// Where this node's copy of the group ends.
@@ -95,7 +97,10 @@ impl Inbound {
             return Need::Nothing;
         }
         let step = self.registry.existing(name, |group| step(group, position, &posted));
-        let Some(step @ (Step::Missing | Step::Strange)) = step else { return Need::Nothing };
+        let Some(step @ (Step::Missing | Step::Strange)) = step else {
+            self.news += u64::from(matches!(step, Some(Step::News)));
+            return Need::Nothing;
+        };
         if reader.suspect.replace(position) == Some(position) {
             self.registry.counters.malformed.add(1);
             tracing::warn!(
@@ -118,14 +123,14 @@ impl Inbound {
         let bounds = self.bounds;
         let recovered = self.forgive(name, recovered);
         self.count_gap(&recovered);
-        let Ok(more) = self.registry.with(name, |group| {
+        let Ok(read) = self.registry.with(name, |group| {
             group.synced = true;
             take(name, group, Some(lineage), recovered, bounds)
         }) else {
             return Need::Nothing;
         };
         self.readers.entry(name.clone()).or_default().is_complete = true;
-        self.go_on(name, more)
+        self.go_on(name, &read)
     }
 
     /// A group that nobody has written to is soon forgotten by the backend, and begun anew by whoever comes next. A node that
@@ -158,15 +163,17 @@ impl Inbound {
         }
         let bounds = self.bounds;
         match self.registry.existing(name, |group| take(name, group, None, recovered, bounds)) {
-            Some(more) => self.go_on(name, more),
+            Some(read) => self.go_on(name, &read),
             // It was left meanwhile.
             None => Need::Nothing,
         }
     }
 
-    fn go_on(&mut self, name: &GroupName, more: bool) -> Need {
+    fn go_on(&mut self, name: &GroupName, read: &Read) -> Need {
+        self.registry.counters.recovered.add(read.news);
+        self.news += read.news;
         let reader = self.readers.entry(name.clone()).or_default();
-        if more {
+        if read.more {
             return reader.read();
         }
         reader.stage = Stage::Live;

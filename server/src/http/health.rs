@@ -6,9 +6,9 @@ use crate::{
     hub::Hub,
 };
 use axum::{Json, Router, response::IntoResponse, routing::get};
-use channel_layer::{Census, Health, LayerState, Mode, Peer, Scope};
+use channel_layer::{Census, Health, LayerState, Mode, Peer, Report, Scope};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) fn routes(hub: &Hub, settings: &Settings) -> Router {
     let hub = hub.clone();
@@ -30,7 +30,8 @@ fn body(hub: &Hub, state: &LayerState, settings: &Settings) -> Value {
         "node": hub.node(),
         "node_id": settings.node.id.as_ref().map(NodeId::as_str),
         "connections": hub.connections(),
-        "layer": layer(state, &report.census),
+        "degraded_seconds": apart_s(state, now),
+        "layer": layer(state, &report),
         "redis": redis(state, &report.census, &settings.redis),
         "data": {"groups": report.groups, "messages": report.messages, "polls": 0},
         "features": {"chat": true, "polls": false, "sse": false},
@@ -47,7 +48,14 @@ fn status(hub: &Hub, state: &LayerState) -> &'static str {
     }
 }
 
-fn layer(state: &LayerState, census: &Census) -> Value {
+/// For how long this node has been without the others, in whole seconds.
+fn apart_s(state: &LayerState, now: Duration) -> u64 {
+    let since = state.apart_since_ms.map(Duration::from_millis);
+    since.map_or(0, |since| now.saturating_sub(since).as_secs())
+}
+
+fn layer(state: &LayerState, report: &Report) -> Value {
+    let census = &report.census;
     let peer = |peer: &Peer| json!({"node": peer.node, "node_id": peer.name});
     json!({
         "state": state.health.as_str(),
@@ -56,7 +64,7 @@ fn layer(state: &LayerState, census: &Census) -> Value {
         "since": state.since_ms,
         "nodes": census.nodes.as_ref().map(Vec::len),
         "peers": census.nodes.as_ref().map(|nodes| nodes.iter().map(peer).collect::<Vec<_>>()),
-        "canary_ms": null,
+        "canary_ms": report.canary_us.map(|us| Duration::from_micros(us).as_secs_f64() * 1e3),
     })
 }
 

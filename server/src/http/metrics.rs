@@ -68,6 +68,8 @@ fn numbers(hub: &Hub, node_id: String) -> Numbers {
         spooled: report.spooled as u64,
         spool_dropped: counts.spool_dropped,
         replayed: counts.replayed,
+        recovered: counts.recovered,
+        canary_s: report.canary_us.map(micros),
         put_back: counts.put_back,
         dropped: counts.arrivals_dropped,
         malformed: counts.malformed,

@@ -48,6 +48,8 @@ pub(crate) struct Numbers {
     pub(crate) spooled: u64,
     pub(crate) spool_dropped: u64,
     pub(crate) replayed: u64,
+    pub(crate) recovered: u64,
+    pub(crate) canary_s: Option<f64>,
     pub(crate) put_back: u64,
     pub(crate) dropped: u64,
     pub(crate) malformed: u64,
@@ -151,6 +153,14 @@ impl Numbers {
             "Messages that it had kept and brought to the others.",
             self.replayed,
         )?;
+        to.counter(
+            "palabre_layer_recovered",
+            "Messages that members here had missed and were read for them.",
+            self.recovered,
+        )?;
+        if let Some(canary) = self.canary_s {
+            to.gauge("palabre_layer_canary_seconds", "How long a message to itself last took.", canary)?;
+        }
         to.counter(
             "palabre_layer_put_back",
             "Messages that the backend had lost and this node still had.",

@@ -35,6 +35,7 @@ async fn every_field_has_its_name_with_redis_and_without() {
             [
                 "connections",
                 "data",
+                "degraded_seconds",
                 "features",
                 "integrations",
                 "layer",

@@ -5,7 +5,7 @@ mod builder;
 pub use builder::{HubBuilder, StartError};
 
 use crate::{
-    config::Server,
+    config::{DegradedPolicy, Server},
     connection::Doors,
     drain::{DrainPlan, Drained},
     listen::{
@@ -122,6 +122,14 @@ impl Hub {
         Router::new().route(path, any(answer))
     }
 
+    /// Whether nobody is taken in, since this node is without the others and that is its
+    /// [policy](crate::DegradedPolicy::Shed).
+    #[must_use]
+    pub fn is_shedding(&self) -> bool {
+        let is_apart = || self.layer().status().borrow().apart_since_ms.is_some();
+        self.parts.doors.policy == DegradedPolicy::Shed && is_apart()
+    }
+
     /// Serves WebSockets at `path` and everything else by `app`, until the hub is drained. The HTTP is spoken on the
     /// workers themselves: the shortest way to a socket. `app` is asked only what the rules for all requests let pass: on
     /// loopback that is the hosts of loopback and those that are listed. A request with a body is the last of its
@@ -149,7 +157,8 @@ impl Hub {
 
     fn rules(&self, at: Option<SocketAddr>) -> Rules {
         let Server { hosts, origins, trusted_proxies, .. } = &self.parts.server;
-        Rules::new(at, hosts, origins, trusted_proxies)
+        let shedding = (self.parts.doors.policy == DegradedPolicy::Shed).then(|| self.layer().status());
+        Rules { shedding, ..Rules::new(at, hosts, origins, trusted_proxies) }
     }
 
     /// Ends the hub as was [planned](DrainPlan): says that it is not ready, takes nobody in any more, tells the clients

@@ -2,7 +2,7 @@
 
 use crate::cluster::{SECRET, health, healthy, member, nodes};
 
-use palabre_tests::{Client, HubProcess, RedisServer, machine::until};
+use palabre_tests::{Client, HubProcess, RedisServer, http, machine::until};
 use serde_json::{Value, json};
 
 async fn told(client: &mut Client, state: &str) -> Value {
@@ -88,6 +88,34 @@ async fn nodes_that_have_lost_redis_say_so_go_on_and_heal_by_themselves_with_not
     let settled: Vec<Value> =
         on_a.so_far().await.into_iter().filter(|frame| frame["type"] == "settled").collect();
     assert!(settled.iter().any(|frame| frame["items"][0]["id"] == kept["id"]), "{settled:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_to_serve_nobody_by_itself_sends_its_clients_away_and_comes_back() {
+    let mut redis = RedisServer::start().await;
+    let node = HubProcess::start_with(
+        &["--redis-url", &redis.url()],
+        &[SECRET, ("PALABRE_LAYER_DEGRADED_POLICY", "shed")],
+    )
+    .await;
+    healthy(&node).await;
+    let mut client = member(&node, "A", "room").await;
+    redis.kill().await;
+    assert_eq!(told(&mut client, "degraded").await["scope"], "node");
+    assert_eq!(client.closed().await, 4003);
+    assert_eq!(http::get(node.addr(), "/readyz").await.status, 503);
+    let upgrade = format!(
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        node.addr()
+    );
+    let refused = http::ask(node.addr(), &upgrade).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").is_some() && refused.text().contains("without the others"));
+    redis.start_again().await;
+    healthy(&node).await;
+    assert_eq!(http::get(node.addr(), "/readyz").await.status, 200);
+    assert_eq!(member(&node, "A", "room").await.send("room", "back").await["scope"], "cluster");
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         .server(settings.server.clone())
         .drain_plan(plan)
         .rates(settings.limits)
+        .degraded_policy(settings.layer.degraded_policy)
         .gate(GuestGate::new(settings.auth.secret.as_ref(), limits))
         .mount(chat::PREFIX, move |_| Chat::new(Arc::clone(&texts)).sharing(&chats))
         .start()?;

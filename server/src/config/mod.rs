@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 pub use self::problem::{ConfigError, Problem};
 pub use self::secret::{RedisUrl, Secret, mask_url};
 pub use self::settings::{
-    Auth, Drain, History, Log, LogFormat, Node, NodeId, Prefix, Presence, Rate, Rates, Redis, Server,
-    Settings,
+    Auth, DegradedPolicy, Drain, History, Layer, Log, LogFormat, Node, NodeId, Prefix, Presence, Rate, Rates,
+    Redis, Server, Settings,
 };
 use self::sources::{Collected, Sources};
 pub use self::values::Setting;

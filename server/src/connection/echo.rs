@@ -28,7 +28,7 @@ pub(crate) async fn run(worker: Rc<Worker>, doors: Arc<Doors>, stream: Stream, e
 mod tests {
     use super::*;
     use crate::{
-        config::Rates,
+        config::{DegradedPolicy, Rates},
         consumer::{mounted::Mounts, rate::Users},
         people::GuestGate,
         socket::Socket,
@@ -71,6 +71,7 @@ mod tests {
                 users: Users::default(),
                 presence: None,
                 node: "test".into(),
+                policy: DegradedPolicy::Serve,
             };
             let wire = Wire::new(Bytes::new(), limits.frame_bytes);
             let worker = scene.start();

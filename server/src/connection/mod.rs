@@ -5,6 +5,7 @@
 //! half full or too many of its requests are open.
 
 mod client;
+mod doors;
 pub(crate) mod echo;
 mod goodbye;
 mod groups;
@@ -20,34 +21,20 @@ mod whole;
 mod wire;
 
 use crate::{
-    config::Rates,
-    consumer::{Gate, careful, mounted::Mounts, rate::Users},
+    consumer::careful,
     listen::handshake::Handshake,
     socket::{Socket, outbox::Outbox, stream::Stream},
     worker::Worker,
 };
 use bytes::Bytes;
-use channel_layer::Presence;
 use client::{Client, Newcomer};
+pub(crate) use doors::Doors;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use meter::{Meter, Over};
 use palabre_protocol::{CloseCode, ErrorCode, Limits, Refusal};
 use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
 use wire::{Frame, Wire};
-
-/// What every connection of a hub shares.
-pub(crate) struct Doors {
-    pub(crate) gate: Arc<dyn Gate>,
-    pub(crate) mounts: Mounts,
-    pub(crate) limits: Limits,
-    pub(crate) rates: Rates,
-    pub(crate) users: Users,
-    /// Who is in which group, unless that is nobody's business.
-    pub(crate) presence: Option<Arc<dyn Presence>>,
-    /// The name of this process, new at each start.
-    pub(crate) node: Box<str>,
-}
 
 /// Takes a connection in, and gives what runs it from its handshake to its end; `None`: its worker takes nobody any more.
 pub(crate) fn run(

@@ -1,7 +1,7 @@
 //! `GET /livez` and `GET /readyz`, for what starts, restarts and balances nodes.
 //!
 //! A node that has lost its backend is ready none the less: if it were not, one failure of Redis would take every node
-//! out of service at once. Whoever wants it otherwise asks with `?strict=1`.
+//! out of service at once. Whoever wants it otherwise asks with `?strict=1`, or has the node shed its clients.
 
 use crate::{hub::Hub, standing};
 use axum::{
@@ -37,7 +37,7 @@ async fn ready(State(hub): State<Hub>, RawQuery(query): RawQuery) -> impl IntoRe
     let strict = query.is_some_and(|query| query.split('&').any(|part| part == "strict=1"));
     let (code, status) = if hub.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else if strict && !matches!(layer.health, Health::Healthy | Health::Suspect) {
+    } else if hub.is_shedding() || strict && !matches!(layer.health, Health::Healthy | Health::Suspect) {
         (StatusCode::SERVICE_UNAVAILABLE, "degraded")
     } else {
         (StatusCode::OK, "ready")

@@ -1,7 +1,7 @@
 //! A hub that is being put together: what it is made of, and what it may not lack.
 
 use crate::{
-    config::{Rates, Server},
+    config::{DegradedPolicy, Rates, Server},
     connection::Doors,
     consumer::{Consumer, Gate, mounted::Mounts, rate::Users},
     descriptors,
@@ -45,6 +45,7 @@ pub struct HubBuilder {
     server: Server,
     plan: DrainPlan,
     rates: Rates,
+    policy: DegradedPolicy,
     presence: Option<Arc<dyn Presence>>,
 }
 
@@ -59,6 +60,7 @@ impl HubBuilder {
             server: Server::default(),
             plan: DrainPlan::default(),
             rates: Rates::default(),
+            policy: DegradedPolicy::default(),
         }
     }
 
@@ -92,6 +94,13 @@ impl HubBuilder {
     #[must_use]
     pub fn rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
+        self
+    }
+
+    /// What becomes of clients while this node is without the others.
+    #[must_use]
+    pub fn degraded_policy(mut self, policy: DegradedPolicy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -147,6 +156,7 @@ impl HubBuilder {
             users: Users::default(),
             presence: self.presence,
             node: node.into_boxed_str(),
+            policy: self.policy,
         });
         let room = crowd::connections_max(descriptors::limit());
         let connections_max = self.server.connections_max.map_or(room, NonZeroUsize::get);

@@ -90,6 +90,10 @@ pub(crate) fn check(parts: &Parts, rules: &Rules, seen: &Seen) -> Result<Upgrade
         let reason = "pages of this origin may not connect here: an operator lists it in server.origins";
         return Err(Denied::new(StatusCode::FORBIDDEN, reason));
     }
+    if rules.are_shedding() {
+        let reason = "this node is without the others, and takes nobody in";
+        return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, reason));
+    }
     let accept =
         HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header's value");
     Ok(Upgrade { accept, protocol })

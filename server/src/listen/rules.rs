@@ -10,12 +10,14 @@ use crate::{
     config::{Authority, Network, Origin, Scheme},
     listen::{denied::Denied, proxied::Proxies},
 };
+use channel_layer::LayerState;
 use hyper::{
     Method, StatusCode, Version,
     header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, TRANSFER_ENCODING},
     http::request::Parts,
 };
 use std::net::{IpAddr, SocketAddr};
+use tokio::sync::watch;
 
 /// What every request to one listener is judged by.
 #[derive(Debug, Default)]
@@ -28,6 +30,8 @@ pub(crate) struct Rules {
     pub(crate) origins: Box<[Origin]>,
     /// Who is believed about others.
     pub(crate) proxies: Proxies,
+    /// How the layer is, if nobody is taken in without it.
+    pub(crate) shedding: Option<watch::Receiver<LayerState>>,
 }
 
 /// What is known of a request that passed.
@@ -49,7 +53,18 @@ impl Rules {
         origins: &[Origin],
         trusted: &[Network],
     ) -> Self {
-        Self { at, hosts: hosts.into(), origins: origins.into(), proxies: Proxies::new(trusted) }
+        Self {
+            at,
+            hosts: hosts.into(),
+            origins: origins.into(),
+            proxies: Proxies::new(trusted),
+            shedding: None,
+        }
+    }
+
+    /// Whether no WebSocket is opened now.
+    pub(crate) fn are_shedding(&self) -> bool {
+        self.shedding.as_ref().is_some_and(|layer| layer.borrow().apart_since_ms.is_some())
     }
 
     /// Judges a request that came from `peer`.

@@ -145,7 +145,7 @@ impl Crew {
 mod tests {
     use super::*;
     use crate::{
-        config::Rates,
+        config::{DegradedPolicy, Rates},
         consumer::{mounted::Mounts, rate::Users},
         people::GuestGate,
         pool::watchdog::look,
@@ -164,6 +164,7 @@ mod tests {
             users: Users::default(),
             presence: None,
             node: "test".into(),
+            policy: DegradedPolicy::Serve,
         };
         let layer: Arc<dyn ChannelLayer> = Arc::new(MemoryLayer::new());
         Crew::start(count, &layer, &Arc::new(doors)).unwrap()

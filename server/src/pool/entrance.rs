@@ -1,6 +1,7 @@
 //! One worker's thread, as the others see it: the way in, what it counts, and its end.
 
 use crate::{
+    config::DegradedPolicy,
     connection::Doors,
     listen::{
         arrive::{Purpose, arrive},
@@ -157,6 +158,7 @@ fn run(
     };
     runtime.block_on(async {
         let (worker, mailbox) = Worker::new(layer, doors.presence.clone(), tally);
+        worker.sheds.set(doors.policy == DegradedPolicy::Shed);
         worker.tasks.spawn_local(take_in(Rc::clone(&worker), doors, arrivals));
         worker.run(mailbox, leave).await;
     });

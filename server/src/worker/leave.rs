@@ -1,12 +1,15 @@
-//! The last minutes of a worker: each of its clients is told when to go, and goes then.
+//! Clients that have to go: when their worker ends, each at a time of its own that it is told before; or all of them, when the
+//! layer has lost the others and nobody is to be served by one node.
 //!
 //! The times are drawn evenly over the whole spread, so that the clients arrive elsewhere one after the other. Until its
 //! time a client is served as before.
 
 use crate::{
     socket::{SocketId, Stage},
+    standing,
     worker::Worker,
 };
+use channel_layer::LayerState;
 use palabre_protocol::{CloseCode, Drain, frame};
 use std::{
     collections::VecDeque,
@@ -52,6 +55,23 @@ impl Worker {
                 socket.close(CloseCode::Drain);
             }
         }
+    }
+
+    /// Tells everybody how the layer is, and sends them away if they are not to be served so.
+    pub(super) fn layer_changed(&self, state: LayerState) {
+        self.scope.set(state.scope());
+        self.tell_everybody(&standing::frame(&state));
+        let sockets = self.sockets.borrow();
+        if !self.sheds.get() || state.apart_since_ms.is_none() || sockets.is_empty() {
+            return;
+        }
+        let connections = sockets.len();
+        tracing::warn!(
+            event = "worker.shed",
+            connections,
+            "this node is without the others, and its clients are sent away"
+        );
+        sockets.iter().for_each(|(_, socket)| socket.close(CloseCode::Shed));
     }
 
     /// Ends what cannot go on: clients come back, to a worker that delivers.

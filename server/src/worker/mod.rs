@@ -20,10 +20,7 @@ pub(crate) mod shore;
 pub(crate) mod tally;
 pub(crate) mod texts;
 
-use crate::{
-    socket::{Socket, SocketId, stream::Stream, wake::Wake},
-    standing,
-};
+use crate::socket::{Socket, SocketId, stream::Stream, wake::Wake};
 use awaited::{Awaited, Patience};
 use bytes::Bytes;
 use channel_layer::{ChannelLayer, Mailbox, Posted, Presence, Received, Scope};
@@ -92,6 +89,8 @@ pub(crate) struct Worker {
     /// Whatever runs on this thread beside the loop: connections, repairs, drains of blocked sockets.
     pub(crate) tasks: TaskTracker,
     draining: Cell<bool>,
+    /// Whether clients are sent away while this node is without the others.
+    pub(crate) sheds: Cell<bool>,
     beats: Beats,
     pub(crate) tally: Arc<Tally>,
     pub(crate) follow: Follow,
@@ -143,6 +142,7 @@ impl Worker {
             midway: RefCell::default(),
             tasks: tally.tasks.clone(),
             draining: Cell::new(false),
+            sheds: Cell::new(false),
             beats: Beats::default(),
             tally,
             follow,
@@ -187,11 +187,7 @@ impl Worker {
                 Event::Leave => self.let_leave(&mut leaving, Instant::now()),
                 Event::Empty => return,
                 Event::Failed => return self.give_up(),
-                Event::LayerChanged => {
-                    let state = *status.borrow_and_update();
-                    self.scope.set(state.scope());
-                    self.tell_everybody(&standing::frame(&state));
-                }
+                Event::LayerChanged => self.layer_changed(*status.borrow_and_update()),
                 Event::Second => self.heartbeat(Instant::now()),
             }
             if ends_at.is_some_and(|at| Instant::now() >= at) {

@@ -7,6 +7,7 @@
 mod auth;
 mod drain;
 mod history;
+mod layer;
 mod limits;
 mod log;
 mod node;
@@ -17,6 +18,7 @@ mod server;
 pub use self::auth::Auth;
 pub use self::drain::Drain;
 pub use self::history::History;
+pub use self::layer::{DegradedPolicy, Layer};
 pub use self::limits::{Rate, Rates};
 pub use self::log::{Log, LogFormat};
 pub use self::node::{Node, NodeId};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub server: Server,
     /// What joins the nodes.
     pub redis: Redis,
+    /// What a node does without the others.
+    pub layer: Layer,
     /// How much is kept.
     pub history: History,
     /// Who may come in.
@@ -54,6 +58,7 @@ impl Settings {
             node: Node::read(from.section("node")),
             server: Server::read(from.section("server")),
             redis: Redis::read(from.section("redis")),
+            layer: Layer::read(from.section("layer")),
             history: History::read(from.section("history")),
             auth: Auth::read(from.section("auth")),
             drain: Drain::read(from.section("drain")),

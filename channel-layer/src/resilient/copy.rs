@@ -14,7 +14,7 @@ use crate::{
         tail::{Tail, TailBounds},
     },
 };
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 use tokio::time::Instant;
 
 /// Whether a page is all that its history ever had, but for what was amended.
@@ -64,8 +64,8 @@ fn post(group: &mut Group, posted: Arc<Posted>) -> bool {
     let is_last_seen = |hole: &Hole| tail.has_seen(Position { epoch: hole.epoch, offset: hole.last });
     let is_no_loss =
         gap.as_ref().is_some_and(|gap| !gap.holes.is_empty() && gap.holes.iter().all(is_last_seen));
-    let has_come_by =
-        tail.find(posted.sent_as()).is_some() || posted.was.iter().any(|was| tail.has_seen(*was));
+    let has_come_by = tail.find(posted.sent_as()).is_some()
+        || iter::once(&position).chain(&posted.was).any(|at| tail.has_seen(*at));
     // Or it is of this node, and was handed out before it had a position.
     let number = |posted: &Posted| posted.version.as_ref().map(|version| version.number);
     let shown = group.take_loose(posted.sent_as());

@@ -138,6 +138,7 @@ impl Client {
             (State::Pending, delivery) if place(&delivery).is_some() => {}
             (_, Delivery::Message(posted)) => {
                 self.step(posted.position, world);
+                self.once(&posted, world);
                 self.show(&posted, world);
             }
             (_, Delivery::Placed { id, position, .. }) => {
@@ -156,6 +157,16 @@ impl Client {
                 self.position = Some(page.head);
             }
             _ => {}
+        }
+    }
+
+    /// Nobody who stays is handed anything again, unless what the node remembers of it was turned over.
+    fn once(&self, posted: &Posted, world: &mut World) {
+        let id = posted.id.as_u128();
+        // What came while it was answered may be in the answer, and is dropped on its way.
+        let is_passed = posted.position.is_some_and(|at| self.position.is_some_and(|own| covers(own, at)));
+        if !world.are_small && !self.has_moved && !is_passed && self.known.contains(&id) {
+            world.broken.push(format!("{} is handed {id:x} again", self.name()));
         }
     }
 

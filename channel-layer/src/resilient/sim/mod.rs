@@ -24,7 +24,7 @@ use std::{
     },
     time::Duration,
 };
-use world::{Event, World, bounds};
+use world::{Event, World};
 
 /// How long things go wrong, and how long it may take until all is well again.
 const TROUBLE: Duration = Duration::from_secs(8);
@@ -42,7 +42,7 @@ fn story(seed: u64, is_told: bool) -> Story {
     let mut random = Random(seed ^ 0x5eed);
     let are_small = random.one_in(4);
     let nodes = usize::try_from(2 + random.below(3)).expect("few");
-    let mut world = World::new(random.next(), bounds(are_small), nodes, is_told);
+    let mut world = World::new(random.next(), are_small, nodes, is_told);
     world.ends_at = world.now + TROUBLE;
     let groups = groups();
     let clients = 3 + random.below(4);
@@ -63,16 +63,16 @@ fn story(seed: u64, is_told: bool) -> Story {
         world.run(world.ends_at + PEACE);
     }
     if world.broken.is_empty() {
-        audit(&mut world, are_small);
+        audit(&mut world);
     }
     let gaps = world.clients.iter().map(|client| client.gaps.len()).sum();
     Story { seed, broken: world.broken, told: world.story, troubles: world.troubles, gaps }
 }
 
 /// Compares what everybody has with what they were promised.
-fn audit(world: &mut World, are_small: bool) {
+fn audit(world: &mut World) {
     let mut broken = Vec::new();
-    let is_whole = !world.is_lossy && !are_small;
+    let is_whole = world.is_whole();
     for (index, node) in world.nodes.iter().enumerate() {
         let health = node.status.borrow().health;
         if health != Health::Healthy {

@@ -74,13 +74,16 @@ pub(super) struct World {
     pub(super) troubles: BTreeSet<&'static str>,
     /// The backend lost something that it had acknowledged.
     pub(super) is_lossy: bool,
+    /// Bounds are met: what is over them is lost, and said to be.
+    pub(super) are_small: bool,
     /// What was lost with the backend and each node that had it.
     pub(super) orphans: BTreeSet<u128>,
     pub(super) ends_at: Instant,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, bounds: Bounds, nodes: usize, is_told: bool) -> Self {
+    pub(super) fn new(seed: u64, are_small: bool, nodes: usize, is_told: bool) -> Self {
+        let bounds = bounds(are_small);
         let mut random = Random(seed);
         let now = Instant::now();
         let tail = bounds.tail.messages;
@@ -112,6 +115,7 @@ impl World {
             broken: Vec::new(),
             troubles: BTreeSet::new(),
             is_lossy: false,
+            are_small,
             orphans: BTreeSet::new(),
             ends_at: now + Duration::from_secs(3600),
         };
@@ -121,6 +125,11 @@ impl World {
             world.begin(index);
         }
         world
+    }
+
+    /// Whether nothing may be missing, or come twice.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_lossy && !self.are_small
     }
 
     pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
@@ -238,11 +247,11 @@ impl World {
 }
 
 /// Bounds that nothing of a short story meets, or that much does.
-pub(super) fn bounds(are_small: bool) -> Bounds {
+fn bounds(are_small: bool) -> Bounds {
     let bounds = Bounds { node_bytes: 1 << 30, ..Bounds::default() };
     if !are_small {
         return bounds;
     }
     let kept = |messages| Kept { messages, ..bounds.history };
-    Bounds { history: kept(60), tail: kept(20), ids: 150, spool: kept(30), ..bounds }
+    Bounds { history: kept(60), tail: kept(20), ids: 40, spool: kept(30), ..bounds }
 }
